@@ -1,0 +1,54 @@
+import type { Pipeline } from "./pipelines.ts";
+import type { Storage } from "./storage.ts";
+
+/** One kernel launch with everything resolved but the pipeline's compilation. */
+export interface DispatchCommand {
+  readonly kind: "dispatch";
+  readonly pipeline: Pipeline;
+  readonly group: GPUBindGroup;
+  /** Dynamic offset of the uniform struct, or none. */
+  readonly offsets: readonly number[];
+  readonly x: number;
+  readonly y: number;
+  readonly z: number;
+}
+
+/** Bytes copied between buffers; ends the compute pass. */
+export interface CopyCommand {
+  readonly kind: "copy";
+  readonly from: GPUBuffer;
+  readonly fromOffset: number;
+  readonly to: GPUBuffer;
+  readonly toOffset: number;
+  readonly bytes: number;
+}
+
+/** A host write that must wait for the commands before it; ends the submit. */
+export interface WriteCommand {
+  readonly kind: "write";
+  readonly to: GPUBuffer;
+  readonly offset: number;
+  readonly data: Uint8Array<ArrayBuffer>;
+}
+
+/** A captured plan, run once more. */
+export interface ReplayCommand {
+  readonly kind: "replay";
+  readonly commands: readonly PlanCommand[];
+}
+
+export type PlanCommand = DispatchCommand | CopyCommand;
+export type Command = PlanCommand | WriteCommand | ReplayCommand;
+
+/** Commands captured for a plan, with the storages that they use. */
+export interface Capture {
+  readonly commands: PlanCommand[];
+  readonly storages: Set<Storage>;
+  /** Those among them that a command writes. */
+  readonly written: Set<Storage>;
+}
+
+/** Gives each dispatch a pass of its own with timestamps. */
+export interface PassTimer {
+  next(label: string): GPUComputePassTimestampWrites | undefined;
+}

@@ -1,0 +1,363 @@
+import type { Capture, PassTimer } from "./commands.ts";
+import { DeviceLostError, DisposedError, GpuError, ShapeError, ValueError } from "./errors.ts";
+import type { BufferName, EntryName, Kernel, KnobValue, KnobValues, ParamValues } from "./kernel.ts";
+import { type Pipeline, PipelineCache } from "./pipelines.ts";
+import { BufferPool, type MemoryStats } from "./pool.ts";
+import { ReadBack } from "./readback.ts";
+import { Recorder, type WorkStats } from "./recorder.ts";
+import type { Storage } from "./storage.ts";
+import { UniformArena, type UniformSlot } from "./uniforms.ts";
+
+/** Anything that holds GPU memory: a tensor, or a bare storage in a wrapper. */
+export interface HasStorage {
+  readonly storage: Storage;
+}
+
+/** Workgroups along x, y and z; a lone x over 65,535 is folded into y. */
+export type Groups = readonly [x: number, y?: number, z?: number];
+
+/** What the engine did so far on a device. */
+export interface DeviceStats extends WorkStats {
+  readonly memory: MemoryStats;
+  readonly readBacks: number;
+  readonly pipelines: number;
+  readonly compileMs: number;
+}
+
+/** Bind groups kept; they refer to pooled buffers, which recur from step to step. */
+const BIND_GROUPS = 8192;
+
+/**
+ * A `GPUDevice` with what the engine keeps for it: buffer pool, pipelines, recorder. Two devices in one
+ * page share nothing. Made by `openDevice`.
+ */
+export class Device {
+  readonly gpu: GPUDevice;
+  readonly info: GPUAdapterInfo;
+  /** True on a CPU emulation (SwiftShader, llvmpipe, WARP): right, but slow. */
+  readonly software: boolean;
+  /** Resolves when the device is gone, with the reason; never rejects. */
+  readonly lost: Promise<DeviceLostError>;
+  readonly pool: BufferPool;
+  readonly pipelines: PipelineCache;
+  private readonly recorder: Recorder;
+  private readonly uniforms: UniformArena;
+  private readonly reads: ReadBack;
+  private readonly waiters = new Set<(error: Error) => void>();
+  private readonly groups = new Map<string, GPUBindGroup>();
+  private readonly ownsGpu: boolean;
+  private capture: (Capture & { readonly uniforms: UniformArena }) | null = null;
+  private gone: DeviceLostError | null = null;
+  private failure: Error | null = null;
+  private uniformOwners = 0;
+
+  constructor(gpu: GPUDevice, info: GPUAdapterInfo, software: boolean, ownsGpu: boolean) {
+    this.gpu = gpu;
+    this.info = info;
+    this.software = software;
+    this.ownsGpu = ownsGpu;
+    this.uniforms = new UniformArena(gpu, this.uniformOwners++);
+    this.recorder = new Recorder(gpu, this.uniforms, (error) => this.fail(error));
+    this.pool = new BufferPool(gpu, this.recorder);
+    this.pipelines = new PipelineCache(gpu);
+    this.reads = new ReadBack(gpu, this.recorder);
+    gpu.addEventListener?.("uncapturederror", (event) => this.fail(new GpuError(`WebGPU: ${event.error.message}`)));
+    this.lost = gpu.lost.then((info) => this.lose(info.reason === "destroyed" ? "destroyed" : "unknown", info.message));
+  }
+
+  get limits(): GPUSupportedLimits {
+    return this.gpu.limits;
+  }
+
+  has(feature: GPUFeatureName): boolean {
+    return this.gpu.features.has(feature);
+  }
+
+  get stats(): DeviceStats {
+    return {
+      ...this.recorder.stats,
+      memory: this.pool.stats,
+      readBacks: this.reads.count,
+      pipelines: this.pipelines.count,
+      compileMs: this.pipelines.compileMs,
+    };
+  }
+
+  /**
+   * Records one launch of `kernel.entry`. Nothing runs before `flush`, a read-back or a full batch.
+   * @param groups workgroups along x, y, z; none runs if one of them is 0
+   */
+  dispatch<K extends Kernel, E extends EntryName<K>>(
+    kernel: K,
+    entry: E,
+    buffers: Readonly<Record<BufferName<K, E>, HasStorage>>,
+    params: ParamValues<K>,
+    groups: Groups,
+    knobs?: KnobValues<K>,
+  ): void {
+    this.check();
+    const [x, y, z] = this.fold(groups, kernel.name, entry);
+    if (x === 0 || y === 0 || z === 0) return;
+    const pipeline = this.pipelines.get(kernel, entry, knobs as Readonly<Record<string, KnobValue | undefined>> | undefined);
+    const uniforms = this.capture?.uniforms ?? this.uniforms;
+    const bindings = kernel.entries[entry]?.bindings ?? [];
+    const usesParams = kernel.params !== null && bindings.some((b) => b.access === "uniform");
+    const slot = usesParams && kernel.params ? uniforms.pack(kernel.params, params, pipeline.label) : null;
+    const group = this.bindGroup(pipeline, bindings, buffers, uniforms, slot, kernel.params?.size ?? 0);
+    const command = { kind: "dispatch" as const, pipeline, group, offsets: slot ? [slot.offset] : [], x, y, z };
+    if (this.capture) this.capture.commands.push(command);
+    else this.recorder.push(command);
+  }
+
+  /** Records a copy of `bytes` (a multiple of 4) between two storages. */
+  copy(from: Storage, to: Storage, bytes: number): void {
+    this.check();
+    if (bytes === 0) return;
+    const command = {
+      kind: "copy" as const,
+      from: from.block.buffer,
+      fromOffset: from.offset,
+      to: to.block.buffer,
+      toOffset: to.offset,
+      bytes,
+    };
+    to.version++;
+    if (this.capture) {
+      this.capture.storages.add(from).add(to);
+      this.capture.written.add(to);
+      this.capture.commands.push(command);
+    } else this.recorder.push(command);
+  }
+
+  /** Writes host bytes into a storage, after the commands recorded so far. */
+  write(to: Storage, data: ArrayBufferView<ArrayBuffer>, offset = 0): void {
+    this.check();
+    if (this.capture) throw new ValueError("write: a captured function may not write tensors from the host; write them before replay");
+    to.version++;
+    const bytes = padded(data);
+    if (this.recorder.idle) this.gpu.queue.writeBuffer(to.block.buffer, to.offset + offset, bytes);
+    else this.recorder.push({ kind: "write", to: to.block.buffer, offset: to.offset + offset, data: bytes.slice() });
+  }
+
+  /** New memory with host bytes in it; unlike `write`, allowed inside a captured function (a constant of the plan). */
+  upload(data: ArrayBufferView<ArrayBuffer>, what: string): Storage {
+    this.check();
+    const storage = this.pool.allocate(data.byteLength, what, true);
+    if (data.byteLength > 0) this.gpu.queue.writeBuffer(storage.block.buffer, storage.offset, padded(data));
+    return storage;
+  }
+
+  allocate(bytes: number, what: string): Storage {
+    this.check();
+    return this.pool.allocate(bytes, what);
+  }
+
+  /** Reads `bytes` of a storage once everything recorded so far has run. */
+  read(storage: Storage, bytes: number): Promise<ArrayBuffer> {
+    this.check();
+    if (this.capture) throw new ValueError("read: a captured function may not read tensors back; return them and read them after replay");
+    if (!storage.live) throw new DisposedError("read: the tensor was disposed; read it before dispose() or before its scope ends");
+    return this.guard(this.reads.read(storage, bytes));
+  }
+
+  /** Sends what was recorded to the device without waiting for it. */
+  flush(): void {
+    this.check();
+    this.recorder.flush();
+  }
+
+  /** Resolves when everything recorded so far has run. */
+  sync(): Promise<void> {
+    this.check();
+    const done = new Promise<void>((resolve, reject) => {
+      this.recorder.whenSubmitted(() => this.gpu.queue.onSubmittedWorkDone().then(() => resolve(), reject));
+    });
+    this.recorder.flush();
+    return this.guard(done);
+  }
+
+  /** Races a wait against the loss of the device, and reports the first GPU error since the last wait. */
+  guard<T>(wait: Promise<T>): Promise<T> {
+    return new Promise<T>((resolve, reject) => {
+      if (this.gone) {
+        wait.catch(() => {});
+        reject(this.gone);
+        return;
+      }
+      this.waiters.add(reject);
+      wait.then(
+        (value) => {
+          this.waiters.delete(reject);
+          const failure = this.failure;
+          this.failure = null;
+          if (this.gone ?? failure) reject(this.gone ?? failure);
+          else resolve(value);
+        },
+        (error: unknown) => {
+          this.waiters.delete(reject);
+          reject(this.gone ?? error);
+        },
+      );
+    });
+  }
+
+  /** Throws if the device is gone. */
+  check(): void {
+    if (this.gone) throw this.gone;
+  }
+
+  /** Gives unused memory back to the system; returns the bytes. */
+  trim(): number {
+    this.groups.clear();
+    return this.pool.trim();
+  }
+
+  /** Ends the device; every pending and later wait rejects with a DeviceLostError of reason `destroyed`. */
+  destroy(): void {
+    if (this.gone) return;
+    this.lose("destroyed", "destroy() was called");
+    this.uniforms.destroy();
+    this.reads.destroy();
+    this.groups.clear();
+    this.pool.destroy();
+    if (this.ownsGpu) this.gpu.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.destroy();
+  }
+
+  // Used by capture.ts and timing.ts, which complete this class without growing it.
+
+  /** Starts collecting commands for a plan instead of running them. */
+  beginCapture(): Capture & { readonly uniforms: UniformArena } {
+    this.check();
+    if (this.capture) throw new ValueError("capture: a captured function may not call capture again");
+    this.capture = { commands: [], storages: new Set(), written: new Set(), uniforms: new UniformArena(this.gpu, this.uniformOwners++) };
+    return this.capture;
+  }
+
+  endCapture(): void {
+    this.capture = null;
+  }
+
+  get capturing(): boolean {
+    return this.capture !== null;
+  }
+
+  replay({ commands, written }: Capture): void {
+    this.check();
+    if (this.capture) throw new ValueError("replay: a captured function may not replay another plan");
+    for (const storage of written) storage.version++;
+    this.recorder.push({ kind: "replay", commands });
+    this.recorder.flush();
+  }
+
+  setTimer(timer: PassTimer | null): void {
+    this.recorder.flush();
+    this.recorder.timer = timer;
+  }
+
+  whenSubmitted(callback: () => void): void {
+    this.recorder.whenSubmitted(callback);
+  }
+
+  private bindGroup(
+    pipeline: Pipeline,
+    bindings: Kernel["entries"][string]["bindings"],
+    buffers: Readonly<Record<string, HasStorage>>,
+    uniforms: UniformArena,
+    slot: UniformSlot | null,
+    paramBytes: number,
+  ): GPUBindGroup {
+    let key = slot ? `${pipeline.layoutId}:${uniforms.id}.${slot.chunk}.${paramBytes}` : `${pipeline.layoutId}:`;
+    const entries: { binding: number; storage: Storage | null }[] = [];
+    let written: Storage | null = null;
+    for (const binding of bindings) {
+      if (binding.access === "uniform") {
+        entries.push({ binding: binding.binding, storage: null });
+        continue;
+      }
+      const storage = buffers[binding.name]?.storage;
+      if (!storage?.live) throw new DisposedError(`${pipeline.label}: the tensor bound as ${binding.name} was disposed; keep it alive (keep, or outside the scope) while it is used`);
+      if (storage.home !== this.pool) throw new ShapeError(`${pipeline.label}: the tensor bound as ${binding.name} belongs to another device; create it on this one or copy it through data()`);
+      if (binding.access === "read_write") {
+        written = storage;
+        storage.version++;
+        this.capture?.written.add(storage);
+      }
+      this.capture?.storages.add(storage);
+      entries.push({ binding: binding.binding, storage });
+      key += `/${storage.block.id}.${storage.offset}.${storage.bytes}`;
+    }
+    if (written) this.checkAliases(pipeline, bindings, buffers);
+    const found = this.groups.get(key);
+    if (found) return found;
+    const group = this.gpu.createBindGroup({
+      layout: pipeline.layout,
+      entries: entries.map(({ binding, storage }) => ({
+        binding,
+        resource: storage
+          ? { buffer: storage.block.buffer, offset: storage.offset, size: storage.bytes }
+          : { buffer: uniforms.buffer(slot?.chunk ?? 0), size: paramBytes },
+      })),
+    });
+    if (this.groups.size >= BIND_GROUPS) this.groups.clear();
+    this.groups.set(key, group);
+    return group;
+  }
+
+  /** WebGPU refuses one buffer bound both for reading and for writing; say which, at the call. */
+  private checkAliases(pipeline: Pipeline, bindings: Kernel["entries"][string]["bindings"], buffers: Readonly<Record<string, HasStorage>>): void {
+    for (const a of bindings) {
+      if (a.access !== "read_write") continue;
+      const sa = buffers[a.name]?.storage;
+      for (const b of bindings) {
+        if (b === a || b.access === "uniform") continue;
+        const sb = buffers[b.name]?.storage;
+        if (sa && sb && sa.block === sb.block && sa.offset < sb.offset + sb.bytes && sb.offset < sa.offset + sa.bytes) {
+          throw new ShapeError(`${pipeline.label}: ${a.name} is written while ${b.name} is the same memory; write into another tensor`);
+        }
+      }
+    }
+  }
+
+  private fold(groups: Groups, name: string, entry: string): [number, number, number] {
+    const most = this.limits.maxComputeWorkgroupsPerDimension;
+    let [x, y = 1, z = 1] = groups;
+    if (x > most && y === 1) {
+      y = Math.ceil(x / most);
+      x = Math.ceil(x / y);
+    }
+    if (x > most || y > most || z > most) {
+      throw new ValueError(`${name}.${entry}: ${groups.join(" x ")} workgroups exceed the device's ${most} a dimension; use smaller tensors`);
+    }
+    return [x, y, z];
+  }
+
+  private fail(error: unknown): void {
+    this.failure ??= error instanceof Error ? error : new GpuError(String(error));
+  }
+
+  private lose(reason: "destroyed" | "unknown", message: string): DeviceLostError {
+    this.gone ??= new DeviceLostError(
+      reason,
+      reason === "destroyed"
+        ? "the device was destroyed; open another with openDevice()"
+        : `the GPU device was lost (${message || "no reason given"}); open another with openDevice() and load the last checkpoint`,
+    );
+    const waiters = [...this.waiters];
+    this.waiters.clear();
+    for (const reject of waiters) reject(this.gone);
+    return this.gone;
+  }
+}
+
+/** Bytes of a view, padded to the multiple of 4 that queue writes need. */
+function padded(data: ArrayBufferView<ArrayBuffer>): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
+  if (bytes.length % 4 === 0) return bytes;
+  const whole = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
+  whole.set(bytes);
+  return whole;
+}

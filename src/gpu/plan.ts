@@ -1,0 +1,83 @@
+import type { Capture } from "./commands.ts";
+import type { Device } from "./device.ts";
+import { DisposedError, ValueError } from "./errors.ts";
+import { pipelinesOf } from "./recorder.ts";
+import type { Reservation } from "./storage.ts";
+import type { UniformArena } from "./uniforms.ts";
+
+/**
+ * Commands of one captured call with their buffers. `replay` runs them again on whatever the input
+ * tensors hold now, with none of the function's own JavaScript. Made by `capture`.
+ */
+export class Plan<R> {
+  /** What the captured function returned; every replay overwrites these tensors. */
+  readonly outputs: R;
+  readonly device: Device;
+  private readonly captured: Capture & { readonly uniforms: UniformArena };
+  private readonly reservation: Reservation;
+  private disposed = false;
+
+  constructor(device: Device, outputs: R, captured: Capture & { readonly uniforms: UniformArena }, reservation: Reservation) {
+    this.device = device;
+    this.outputs = outputs;
+    this.captured = captured;
+    this.reservation = reservation;
+    // A storage made outside stays alive as long as a replay may use it.
+    for (const storage of captured.storages) if (storage.block.owner !== reservation) storage.retain();
+  }
+
+  /** Kernel launches a replay makes. */
+  get dispatches(): number {
+    return this.captured.commands.filter((command) => command.kind === "dispatch").length;
+  }
+
+  /** Enqueues the whole plan as one submit; does not wait. */
+  replay(): void {
+    if (this.disposed) throw new DisposedError("replay: the plan was disposed; capture the function again");
+    this.device.replay(this.captured);
+  }
+
+  /** Gives the plan's memory back. Outputs that are still referenced stay valid until they are disposed. */
+  dispose(): void {
+    if (this.disposed) return;
+    this.disposed = true;
+    for (const storage of this.captured.storages) if (storage.block.owner !== this.reservation) storage.release();
+    this.device.pool.close(this.reservation);
+    this.captured.uniforms.destroy();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+}
+
+/**
+ * Records what `fn` would run, without running it, and compiles its pipelines. Values that change from call
+ * to call (learning rate, step number, positions, tokens) must live in tensors, not in JavaScript numbers:
+ * numbers are frozen into the plan.
+ *
+ * `fn` may create tensors from the host (they become constants of the plan) but may neither write to
+ * existing tensors nor read back. Wrap it in `scope` so that its intermediates are given back to the plan.
+ * @throws ValueError if `fn` returns a promise
+ */
+export async function captureCommands<R>(device: Device, fn: () => R): Promise<Plan<R>> {
+  const captured = device.beginCapture();
+  const reservation = device.pool.reserve();
+  let outputs: R;
+  try {
+    outputs = fn();
+    if (outputs instanceof Promise) throw new ValueError("capture: the function is async; record work synchronously and read results after replay");
+  } catch (error) {
+    device.pool.close(reservation);
+    captured.uniforms.destroy();
+    throw error;
+  } finally {
+    device.pool.unreserve();
+    device.endCapture();
+  }
+  const plan = new Plan(device, outputs, captured, reservation);
+  captured.uniforms.upload(captured.uniforms.take());
+  captured.uniforms.detach();
+  await device.guard(Promise.all(pipelinesOf(captured.commands).map((pipeline) => pipeline.compiled)));
+  return plan;
+}

@@ -1,0 +1,77 @@
+import unaryKernel from "../../kernels/elementwise/unary.wgsl";
+import { record } from "../autograd/graph.ts";
+import { empty } from "../tensor/create.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+
+/** Numbers of the functions in kernels/elementwise/unary.wgsl; `y` marks those whose slope is read off the result. */
+const functions = {
+  affine: { op: 0, reads: "x" },
+  exp: { op: 1, reads: "y" },
+  log: { op: 2, reads: "x" },
+  sqrt: { op: 3, reads: "x" },
+  abs: { op: 4, reads: "x" },
+  square: { op: 5, reads: "x" },
+  tanh: { op: 6, reads: "y" },
+  sigmoid: { op: 7, reads: "y" },
+  relu: { op: 8, reads: "x" },
+  reluSquared: { op: 9, reads: "x" },
+  gelu: { op: 10, reads: "x" },
+  geluTanh: { op: 11, reads: "x" },
+  silu: { op: 12, reads: "x" },
+  softplus: { op: 13, reads: "x" },
+  logSigmoid: { op: 14, reads: "x" },
+  reciprocal: { op: 15, reads: "x" },
+} as const;
+
+/** Activations that a layer can name. */
+export type Activation = Exclude<keyof typeof functions, "affine">;
+
+function unary(name: keyof typeof functions, x: Tensor, scale = 1, shift = 0): Tensor<"f32"> {
+  x.check(name);
+  const { op, reads } = functions[name];
+  const words = Math.ceil(x.size / 4);
+  const groups = [Math.ceil(words / 64)] as const;
+  const params = { words, scale, shift };
+  const y = empty(x.device, x.shape);
+  x.device.dispatch(unaryKernel, "forward", { x, y }, params, groups, { OP: op });
+  record(name, [y], [x], [reads === "x" ? x : y], ([dy], _sink, [x]) => {
+    if (!dy) return [null];
+    const dx = empty(x.device, x.shape);
+    x.device.dispatch(unaryKernel, "backward", { x, dy, y: dx }, params, groups, { OP: op });
+    return [dx];
+  });
+  return y;
+}
+
+/** scale * x + shift with numbers; in a captured function they are frozen. */
+export const affine = (x: Tensor, scale: number, shift = 0): Tensor<"f32"> => unary("affine", x, scale, shift);
+export const neg = (x: Tensor): Tensor<"f32"> => unary("affine", x, -1, 0);
+/** e^x; finite for every finite x (3.3e38 above 88.7, 0 below -87). */
+export const exp = (x: Tensor): Tensor<"f32"> => unary("exp", x);
+/** Natural logarithm; arguments below the smallest normal number, 1.2e-38, count as that. */
+export const log = (x: Tensor): Tensor<"f32"> => unary("log", x);
+/** Square root; negative arguments count as 0. */
+export const sqrt = (x: Tensor): Tensor<"f32"> => unary("sqrt", x);
+export const abs = (x: Tensor): Tensor<"f32"> => unary("abs", x);
+export const square = (x: Tensor): Tensor<"f32"> => unary("square", x);
+export const reciprocal = (x: Tensor): Tensor<"f32"> => unary("reciprocal", x);
+export const tanh = (x: Tensor): Tensor<"f32"> => unary("tanh", x);
+export const sigmoid = (x: Tensor): Tensor<"f32"> => unary("sigmoid", x);
+export const relu = (x: Tensor): Tensor<"f32"> => unary("relu", x);
+/** relu(x)^2, as in RWKV's channel mix. */
+export const reluSquared = (x: Tensor): Tensor<"f32"> => unary("reluSquared", x);
+/** x Phi(x), exact form. */
+export const gelu = (x: Tensor): Tensor<"f32"> => unary("gelu", x);
+/** GELU by the tanh approximation of GPT-2. */
+export const geluTanh = (x: Tensor): Tensor<"f32"> => unary("geluTanh", x);
+/** x sigmoid(x), also called swish. */
+export const silu = (x: Tensor): Tensor<"f32"> => unary("silu", x);
+/** log(1 + e^x); the identity above 20, as in PyTorch. */
+export const softplus = (x: Tensor): Tensor<"f32"> => unary("softplus", x);
+/** log(sigmoid(x)) without cancellation. */
+export const logSigmoid = (x: Tensor): Tensor<"f32"> => unary("logSigmoid", x);
+
+/** Applies an activation by name. */
+export function activate(x: Tensor, activation: Activation): Tensor<"f32"> {
+  return unary(activation, x);
+}

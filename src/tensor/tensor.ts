@@ -1,0 +1,119 @@
+import type { Device, HasStorage } from "../gpu/device.ts";
+import { DisposedError, ShapeError } from "../gpu/errors.ts";
+import type { Storage } from "../gpu/storage.ts";
+import { type ArrayOf, arrayOf, type DType, ELEMENT_BYTES, type TypedArray } from "./dtype.ts";
+import { reportLeaks } from "./leaks.ts";
+import { type Shape, show, sizeOf } from "./shape.ts";
+import { adopt, forget } from "./scope.ts";
+
+/** The step of a recorded computation that made a tensor (autograd/graph.ts). */
+export interface Origin {
+  /** Called when a tensor that the step made, or a step that used it, goes away. */
+  release(): void;
+}
+
+/**
+ * A contiguous, row-major array on a device. Tensors are records; operations on them are functions
+ * (`add(a, b)`). Give memory back with `dispose`, `using` or a `scope`.
+ */
+export class Tensor<D extends DType = DType> implements HasStorage {
+  readonly device: Device;
+  readonly shape: Shape;
+  readonly dtype: D;
+  /** Elements. */
+  readonly size: number;
+  /** Whether backward computes a gradient for it. */
+  requiresGrad = false;
+  /** Memory for this leaf's gradient, kept from step to step; holds one only while `gradValid`. */
+  gradSlot: Tensor<"f32"> | null = null;
+  gradValid = false;
+  /** What made it; null for a leaf. */
+  origin: Origin | null = null;
+  private memory: Storage;
+  private alive = true;
+
+  constructor(device: Device, shape: Shape, dtype: D, storage: Storage) {
+    this.device = device;
+    this.shape = shape;
+    this.dtype = dtype;
+    this.size = sizeOf(shape);
+    this.memory = storage;
+    adopt(this);
+    reportLeaks.register(this, storage);
+  }
+
+  get storage(): Storage {
+    return this.memory;
+  }
+
+  /** Gradient that backward left here (leaves only), or null since the last `zeroGrad`. */
+  get grad(): Tensor<"f32"> | null {
+    return this.gradValid ? this.gradSlot : null;
+  }
+
+  get bytes(): number {
+    return this.size * ELEMENT_BYTES;
+  }
+
+  get disposed(): boolean {
+    return !this.alive;
+  }
+
+  /** Moves the tensor to other memory of the same size (parameters are gathered into one flat buffer). */
+  rebase(storage: Storage): void {
+    this.memory.release();
+    reportLeaks.unregister(this);
+    this.memory = storage;
+    reportLeaks.register(this, storage);
+  }
+
+  /** Values on the host, once everything recorded so far has run. Reads made together share one transfer. */
+  async data(): Promise<ArrayOf[D]> {
+    this.check("data");
+    return arrayOf(this.dtype, await this.device.read(this.storage, this.bytes));
+  }
+
+  /** The value of a tensor of one element. */
+  async item(): Promise<number> {
+    if (this.size !== 1) throw new ShapeError(`item: the tensor is ${show(this.shape)}; item() reads one element, use data() for more`);
+    return (await this.data())[0] as number;
+  }
+
+  /** Overwrites the values in place, in the order of recorded work. */
+  write(data: ArrayOf[D] | readonly number[]): this {
+    this.check("write");
+    if (data.length !== this.size) {
+      throw new ShapeError(`write: ${data.length} values do not fill a tensor ${show(this.shape)} of ${this.size}; give as many as it has`);
+    }
+    const values = Array.isArray(data) ? arrayOf(this.dtype, data) : (data as TypedArray);
+    if (this.size > 0) this.device.write(this.storage, values);
+    return this;
+  }
+
+  /** Gives the memory back; values that backward still needs are kept until it ran. Safe to call twice. */
+  dispose(): void {
+    if (!this.alive) return;
+    this.alive = false;
+    forget(this);
+    reportLeaks.unregister(this);
+    this.memory.release();
+    this.origin?.release();
+    this.origin = null;
+    this.gradSlot?.dispose();
+    this.gradSlot = null;
+    this.gradValid = false;
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  /** @throws DisposedError naming `op` */
+  check(op: string): void {
+    if (!this.alive) throw new DisposedError(`${op}: the tensor ${show(this.shape)} was disposed; return it from its scope or keep() it`);
+  }
+
+  toString(): string {
+    return `Tensor(${this.dtype} ${show(this.shape)}${this.alive ? "" : ", disposed"})`;
+  }
+}
