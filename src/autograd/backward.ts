@@ -15,35 +15,59 @@ export interface BackwardOptions {
 
 /**
  * Reverse-mode differentiation: adds d(of)/d(leaf) to `leaf.grad` of every leaf that requires a gradient.
- * @param grad upstream gradient, of the shape of `of`; may be left out for one element, then 1
+ * Several tensors are differentiated in one pass, as the sum of their products with `grad`.
+ * @param grad upstream gradients, each of the shape of its tensor; may be left out for one element, then 1
  * @throws DisposedError if an earlier backward used the graph up
  * @throws ValueError if a value that a gradient needs was overwritten in place since
  */
-export function backward(of: Tensor, grad?: Tensor, options: BackwardOptions = {}): void {
-  of.check("backward");
-  if (!of.requiresGrad) throw new ValueError("backward: the tensor does not depend on anything that requires a gradient; set requiresGrad on parameters and call outside noGrad");
-  if (!grad && of.size !== 1) throw new ShapeError(`backward: the tensor is ${show(of.shape)}; reduce it to one element (sum, mean) or pass an upstream gradient of its shape`);
-  if (grad && !sameShape(grad.shape, of.shape)) throw new ShapeError(`backward: the upstream gradient is ${show(grad.shape)} and the tensor ${show(of.shape)}; they must be equal`);
+export function backward(
+  of: Tensor | readonly Tensor[],
+  grad?: Tensor | readonly (Tensor | undefined)[],
+  options: BackwardOptions = {},
+): void {
+  const roots = Array.isArray(of) ? (of as readonly Tensor[]) : [of as Tensor];
+  const grads = Array.isArray(grad) ? (grad as readonly (Tensor | undefined)[]) : [grad as Tensor | undefined];
+  roots.forEach((root, i) => {
+    checkRoot(root, grads[i]);
+  });
   noGrad(() => {
-    const seed = grad ? hold(grad) : keep(full(of.device, of.shape, 1));
-    const root = of.origin as GraphNode | null;
-    if (!root) addToLeaf(of, seed);
-    else propagate(root, slotOf(of), seed, options.retainGraph ?? false);
+    const nodes = reachable(roots.flatMap((root) => (root.origin ? [root.origin as GraphNode] : [])));
+    const pending = new Map<GraphNode, Grad[]>();
+    for (const node of nodes) pending.set(node, new Array<Grad>(node.outputs).fill(null));
+    roots.forEach((root, i) => {
+      const given = grads[i];
+      const seed = given ? hold(given) : keep(full(root.device, root.shape, 1));
+      if (root.origin) give(pending, root.origin as GraphNode, slotOf(root), seed);
+      else addToLeaf(root, seed);
+    });
+    for (const node of nodes) {
+      const outputs = pending.get(node) as Grad[];
+      pending.delete(node);
+      if (outputs.some((g) => g !== null)) route(node, outputs, pending);
+      for (const g of outputs) g?.dispose();
+      if (!options.retainGraph) node.free();
+    }
   });
 }
 
-function propagate(root: GraphNode, slot: number, seed: Tensor, retainGraph: boolean): void {
-  const nodes = reachable(root);
-  const pending = new Map<GraphNode, Grad[]>();
-  for (const node of nodes) pending.set(node, new Array<Grad>(node.outputs).fill(null));
-  (pending.get(root) as Grad[])[slot] = seed;
-  for (const node of nodes) {
-    const grads = pending.get(node) as Grad[];
-    pending.delete(node);
-    if (grads.some((g) => g !== null)) route(node, grads, pending);
-    for (const g of grads) g?.dispose();
-    if (!retainGraph) node.free();
+function checkRoot(root: Tensor, grad: Tensor | undefined): void {
+  root.check("backward");
+  if (!root.requiresGrad) {
+    throw new ValueError("backward: the tensor does not depend on anything that requires a gradient; set requiresGrad on parameters and call outside noGrad");
   }
+  if (!grad && root.size !== 1) {
+    throw new ShapeError(`backward: the tensor is ${show(root.shape)}; reduce it to one element (sum, mean) or pass an upstream gradient of its shape`);
+  }
+  if (grad && !sameShape(grad.shape, root.shape)) {
+    throw new ShapeError(`backward: the upstream gradient is ${show(grad.shape)} and the tensor ${show(root.shape)}; they must be equal`);
+  }
+}
+
+/** Adds a gradient to what an output of a node already got. */
+function give(pending: Map<GraphNode, Grad[]>, node: GraphNode, slot: number, grad: Tensor): void {
+  const slots = pending.get(node) as Grad[];
+  const before = slots[slot];
+  slots[slot] = before ? sum(before, grad) : grad;
 }
 
 /** Runs one node and hands its gradients on. */
@@ -68,11 +92,7 @@ function route(node: GraphNode, grads: readonly Grad[], pending: Map<GraphNode, 
     const own = grads.includes(result) || taken.has(result) ? hold(result) : keep(result);
     taken.add(result);
     if (edge.leaf) addToLeaf(edge.leaf, own);
-    else if (edge.node) {
-      const slots = pending.get(edge.node) as Grad[];
-      const before = slots[edge.slot];
-      slots[edge.slot] = before ? sum(before, own) : own;
-    }
+    else if (edge.node) give(pending, edge.node, edge.slot, own);
   });
 }
 
@@ -80,9 +100,9 @@ function wants(edge: Edge | undefined): boolean {
   return edge !== undefined && (edge.node !== null || edge.leaf !== null);
 }
 
-/** Every node that `root` depends on, latest first, which is a topological order. */
-function reachable(root: GraphNode): GraphNode[] {
-  const found = new Set<GraphNode>([root]);
+/** Every node that the roots depend on, latest first, which is a topological order. */
+function reachable(roots: readonly GraphNode[]): GraphNode[] {
+  const found = new Set<GraphNode>(roots);
   for (const node of found) {
     if (node.freed) throw new DisposedError(`backward: the graph of ${node.name} was used up by an earlier backward; run the forward pass again or pass { retainGraph: true } the first time`);
     if (node.stale) throw new ValueError(`backward: a value that ${node.name} saved was overwritten in place since; run backward before changing it`);
