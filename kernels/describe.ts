@@ -19,9 +19,9 @@ function parse(source: string, name: string): { ast: Declaration[]; reflect: Wgs
   try {
     return { ast: new WgslParser().parse(source) as unknown as Declaration[], reflect: new WgslReflect(source) };
   } catch (error) {
-    // The scanner throws strings, the parser records.
-    const { message, line } = error as { message?: string; line?: number };
-    throw new Error(`kernels/${name}.wgsl${line ? `:${line}` : ""}: ${message ?? String(error)}`);
+    // The scanner throws strings, the parser records; both texts end in the line.
+    const { message } = error as { message?: string };
+    throw new Error(`kernels/${name}.wgsl: ${message ?? String(error)}`);
   }
 }
 

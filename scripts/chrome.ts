@@ -4,7 +4,7 @@
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, readFileSync, realpathSync } from "node:fs";
-import { homedir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import type { Browser, LaunchOptions } from "puppeteer";
 
@@ -53,9 +53,18 @@ export async function findChrome(): Promise<string | null> {
   }
   const found = usualPlaces().find((place) => existsSync(place));
   if (found) return found;
-  const { default: puppeteer } = await import("puppeteer");
-  const cached = await Promise.resolve(puppeteer.executablePath()).catch(() => "");
-  return cached && existsSync(cached) ? cached : null;
+  return findDownloaded();
+}
+
+/** Where puppeteer's own download lies, or null. */
+async function findDownloaded(): Promise<string | null> {
+  try {
+    const { default: puppeteer } = await import("puppeteer");
+    const path = await puppeteer.executablePath();
+    return existsSync(path) ? path : null;
+  } catch {
+    return null;
+  }
 }
 
 /** The driver description of SwiftShader that lies beside a browser, or null. */
@@ -70,7 +79,9 @@ export function findVulkan(chrome: string | null): { env: Record<string, string>
   if (process.platform !== "linux" || hardware || process.env.VK_ICD_FILENAMES) return { env: {} };
   if (!hasLibrary("libvulkan.so.1")) return { missing: "libvulkan.so.1 (Debian package libvulkan1)" };
   const driver = findSwiftShader(chrome);
-  return driver ? { env: { VK_ICD_FILENAMES: driver } } : { missing: "vk_swiftshader_icd.json, which comes with Chromium" };
+  // The loader complains on every start where no session has set the second.
+  const env = { XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? tmpdir() };
+  return driver ? { env: { ...env, VK_ICD_FILENAMES: driver } } : { missing: "vk_swiftshader_icd.json, which comes with Chromium" };
 }
 
 function hasLibrary(name: string): boolean {
@@ -94,14 +105,10 @@ function aptInstall(...packages: string[]): void {
 }
 
 /** Puppeteer's own download, for machines where apt-get is not ours to use. */
-async function download(): Promise<void> {
-  const { Browser, detectBrowserPlatform, install, resolveBuildId } = await import("@puppeteer/browsers");
-  const { PUPPETEER_REVISIONS } = await import("puppeteer");
-  const platform = detectBrowserPlatform();
-  if (!platform) throw new Error(`there is no Chrome to download for ${process.platform} ${process.arch}; set CHROME_PATH`);
-  const buildId = await resolveBuildId(Browser.CHROME, platform, PUPPETEER_REVISIONS.chrome);
-  console.log(`downloading Chrome ${buildId}`);
-  await install({ browser: Browser.CHROME, buildId, platform, cacheDir: join(homedir(), ".cache", "puppeteer") });
+function download(): void {
+  const program = join(import.meta.dirname, "..", "node_modules", ".bin", "puppeteer");
+  const shell = process.platform === "win32";
+  execFileSync(shell ? `"${program}"` : program, ["browsers", "install", "chrome"], { stdio: "inherit", shell });
 }
 
 /** Path of a browser, installed first where there is none; on Debian as root also the Vulkan loader. */
@@ -110,7 +117,7 @@ export async function ensureChrome(): Promise<string> {
   if (isDebianRoot()) {
     const packages = [...(chrome ? [] : ["chromium"]), ...(hasLibrary("libvulkan.so.1") ? [] : ["libvulkan1"])];
     if (packages.length) aptInstall(...packages);
-  } else if (!chrome) await download();
+  } else if (!chrome) download();
   const now = chrome ?? (await findChrome());
   if (!now) throw new Error("no Chrome or Chromium found or installed; set CHROME_PATH to one");
   return now;

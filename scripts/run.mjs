@@ -2,4 +2,6 @@
 import { resolve } from "node:path";
 import { runnerImport } from "vite";
 
-await runnerImport(resolve(process.argv[2]), { configFile: false, logLevel: "error" });
+const options = { configFile: false, logLevel: "error" };
+const { module } = await runnerImport(resolve(import.meta.dirname, "../kernels/plugin.ts"), options);
+await runnerImport(resolve(process.argv[2]), { ...options, plugins: [module.kernels()] });

@@ -1,0 +1,57 @@
+/** Every kernel compiles in both compilers that browsers have: Tint (Chrome, Edge) and Naga (Firefox). */
+import { spawnSync } from "node:child_process";
+import { beforeAll, describe, expect, test } from "vitest";
+import { kernelNames, loadKernel } from "../../kernels/plugin.ts";
+import { findChrome, findVulkan } from "../../scripts/chrome.ts";
+import { getGpu } from "../support/device.ts";
+import { type CompileJob, type CompileResult, compileAll } from "./compile.ts";
+
+const NAMES = kernelNames(process.cwd());
+
+/** The file as it lies and as a production build strips it, and one that must fail. */
+function jobsOf(names: readonly string[]): CompileJob[] {
+  const jobs = names.flatMap((name) =>
+    [false, true].map((minify) => {
+      const { source, features, entries } = loadKernel(process.cwd(), name, minify);
+      return { name: minify ? `${name} stripped` : name, source, features, entries: Object.keys(entries) };
+    }),
+  );
+  const wrong = "@compute @workgroup_size(1) fn main() { let x: u32 = 1.5; }";
+  return [...jobs, { name: "control", source: wrong, features: [], entries: ["main"] }];
+}
+
+function compileInDeno(jobs: readonly CompileJob[], env: Record<string, string>): CompileResult[] {
+  const flags = ["run", "-A", "--quiet", "--unstable-webgpu", "--no-config", "--no-lock", "--no-npm", "--no-remote"];
+  const deno = spawnSync("node_modules/.bin/deno", [...flags, "test/kernels/naga.ts"], {
+    input: JSON.stringify(jobs),
+    encoding: "utf8",
+    env: { ...process.env, ...env },
+    shell: process.platform === "win32",
+  });
+  if (deno.status !== 0) throw new Error(`deno failed: ${deno.stderr}`);
+  return JSON.parse(deno.stdout);
+}
+
+const vulkan = findVulkan(await findChrome());
+const compilers: Record<string, (jobs: CompileJob[]) => Promise<CompileResult[]>> = {
+  Tint: async (jobs) => compileAll(await getGpu(), jobs),
+  Naga: async (jobs) => compileInDeno(jobs, "env" in vulkan ? vulkan.env : {}),
+};
+
+describe.skipIf("missing" in vulkan).each(Object.keys(compilers))("%s", (compiler) => {
+  const results = new Map<string, CompileResult>();
+  beforeAll(async () => {
+    for (const result of await compilers[compiler]!(jobsOf(NAMES))) results.set(result.name, result);
+  });
+
+  test.for(NAMES)("compiles %s", (name, context) => {
+    const result = results.get(name)!;
+    context.skip(result.skipped !== undefined, `this device lacks ${result.skipped}`);
+    expect(result.errors.map((error) => `kernels/${name}.wgsl:${error}`)).toEqual([]);
+    expect(results.get(`${name} stripped`)!.errors).toEqual([]);
+  });
+
+  test("refuses a wrong kernel", () => {
+    expect(results.get("control")!.errors).toHaveLength(1);
+  });
+});
