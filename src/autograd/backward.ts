@@ -33,19 +33,28 @@ export function backward(
   noGrad(() => {
     const nodes = reachable(roots.flatMap((root) => (root.origin ? [root.origin as GraphNode] : [])));
     const pending = new Map<GraphNode, Grad[]>();
-    for (const node of nodes) pending.set(node, new Array<Grad>(node.outputs).fill(null));
-    roots.forEach((root, i) => {
-      const given = grads[i];
-      const seed = given ? hold(given) : keep(full(root.device, root.shape, 1));
-      if (root.origin) give(pending, root.origin as GraphNode, slotOf(root), seed);
-      else addToLeaf(root, seed);
-    });
+    // Held while the walk lasts: freeing a node lets go of the nodes before it, which are still to run.
     for (const node of nodes) {
-      const outputs = pending.get(node) as Grad[];
-      pending.delete(node);
-      if (outputs.some((g) => g !== null)) route(node, outputs, pending);
-      for (const g of outputs) g?.dispose();
-      if (!options.retainGraph) node.free();
+      node.retain();
+      pending.set(node, new Array<Grad>(node.outputs).fill(null));
+    }
+    try {
+      roots.forEach((root, i) => {
+        const given = grads[i];
+        const seed = given ? hold(given) : keep(full(root.device, root.shape, 1));
+        if (root.origin) give(pending, root.origin as GraphNode, slotOf(root), seed);
+        else addToLeaf(root, seed);
+      });
+      for (const node of nodes) {
+        const outputs = pending.get(node) as Grad[];
+        if (outputs.some((g) => g !== null)) route(node, outputs, pending);
+        pending.delete(node);
+        for (const g of outputs) g?.dispose();
+        if (!options.retainGraph) node.free();
+      }
+    } finally {
+      for (const left of pending.values()) for (const g of left) g?.dispose();
+      for (const node of nodes) node.release();
     }
   });
 }
@@ -75,8 +84,8 @@ function route(node: GraphNode, grads: readonly Grad[], pending: Map<GraphNode, 
   const sink: GradSink = {
     needs: (i) => wants(node.edges[i]),
     into: (i) => {
-      const leaf = node.edges[i]?.leaf;
-      return leaf ? slotFor(leaf) : null;
+      const edge = node.edges[i];
+      return edge?.leaf && wants(edge) ? slotFor(edge.leaf) : null;
     },
   };
   const results = scope(() => node.run(grads, sink, node.saved));
@@ -96,8 +105,9 @@ function route(node: GraphNode, grads: readonly Grad[], pending: Map<GraphNode, 
   });
 }
 
+/** A leaf that was disposed since wants nothing. */
 function wants(edge: Edge | undefined): boolean {
-  return edge !== undefined && (edge.node !== null || edge.leaf !== null);
+  return edge !== undefined && (edge.node !== null || (edge.leaf !== null && !edge.leaf.disposed));
 }
 
 /** Every node that the roots depend on, latest first, which is a topological order. */

@@ -121,7 +121,7 @@ export class Device {
       toOffset: to.offset,
       bytes,
     };
-    to.version++;
+    to.touch();
     if (this.capture) {
       this.capture.storages.add(from).add(to);
       this.capture.written.add(to);
@@ -133,7 +133,7 @@ export class Device {
   write(to: Storage, data: ArrayBufferView<ArrayBuffer>, offset = 0): void {
     this.check();
     if (this.capture) throw new ValueError("write: a captured function may not write tensors from the host; write them before replay");
-    to.version++;
+    to.touch();
     const bytes = padded(data);
     if (this.recorder.idle) this.gpu.queue.writeBuffer(to.block.buffer, to.offset + offset, bytes);
     else this.recorder.push({ kind: "write", to: to.block.buffer, offset: to.offset + offset, data: bytes.slice() });
@@ -248,7 +248,7 @@ export class Device {
   replay({ commands, written }: Capture): void {
     this.check();
     if (this.capture) throw new ValueError("replay: a captured function may not replay another plan");
-    for (const storage of written) storage.version++;
+    for (const storage of written) storage.touch();
     this.recorder.push({ kind: "replay", commands });
     this.recorder.flush();
   }
@@ -283,7 +283,7 @@ export class Device {
       if (storage.home !== this.pool) throw new ShapeError(`${pipeline.label}: the tensor bound as ${binding.name} belongs to another device; create it on this one or copy it through data()`);
       if (binding.access === "read_write") {
         written = storage;
-        storage.version++;
+        storage.touch();
         this.capture?.written.add(storage);
       }
       this.capture?.storages.add(storage);

@@ -43,7 +43,8 @@ export class Plan<R> {
     this.disposed = true;
     for (const storage of this.captured.storages) if (storage.block.owner !== this.reservation) storage.release();
     this.device.pool.close(this.reservation);
-    this.captured.uniforms.destroy();
+    // A replay may still wait behind a batch whose pipelines are compiling.
+    this.device.whenSubmitted(() => this.captured.uniforms.destroy());
   }
 
   [Symbol.dispose](): void {

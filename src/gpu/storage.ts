@@ -31,10 +31,9 @@ export class Storage {
   readonly offset: number;
   /** Bytes that a binding covers; at least the tensor's, a multiple of 16. */
   readonly bytes: number;
-  /** Counts writes in place, so that backward can tell that a saved value changed. */
-  version = 0;
   private readonly parent: Storage | null;
   private refs = 1;
+  private writes = 0;
 
   constructor(home: BlockHome, block: Block, offset: number, bytes: number, parent: Storage | null = null) {
     this.home = home;
@@ -42,6 +41,16 @@ export class Storage {
     this.offset = offset;
     this.bytes = bytes;
     this.parent = parent;
+  }
+
+  /** Counts writes to this memory, or to the whole that it is a window of, so that backward can tell that a saved value changed. */
+  get version(): number {
+    return this.writes + (this.parent?.version ?? 0);
+  }
+
+  /** Notes a write in place. */
+  touch(): void {
+    this.writes++;
   }
 
   get live(): boolean {
