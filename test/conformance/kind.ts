@@ -21,3 +21,6 @@ export interface FixtureCase {
  * every input and parameter that the file has a `grad.*` for.
  */
 export type Kind = (fixture: FixtureCase) => Record<string, Tensor> | Promise<Record<string, Tensor>>;
+
+/** Thrown by a kind for a variant that the engine does not have yet; the case then counts as skipped. */
+export class NotCovered extends Error {}

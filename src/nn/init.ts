@@ -1,0 +1,33 @@
+import type { Device } from "../gpu/device.ts";
+import { tensor } from "../tensor/create.ts";
+import { Random } from "../tensor/philox.ts";
+import { type Shape, sizeOf } from "../tensor/shape.ts";
+import type { Parameter } from "./module.ts";
+
+export interface InitOptions {
+  /** Source of the initial values; pass one `Random` to all layers of a model to make it reproducible. */
+  readonly random?: Random;
+}
+
+/** The given source, or one with a seed from the system. */
+export function randomOf(options: InitOptions): Random {
+  return options.random ?? new Random(crypto.getRandomValues(new Uint32Array(1))[0] as number);
+}
+
+/** U(-bound, bound), drawn on the host, so that a seed gives the same model on every device. */
+export function uniformInit(device: Device, shape: Shape, bound: number, random: Random): Parameter {
+  const values = new Float32Array(sizeOf(shape));
+  for (let i = 0; i < values.length; i++) values[i] = (2 * random.uniform() - 1) * bound;
+  return tensor(device, values, shape);
+}
+
+/** N(0, std^2), drawn on the host. */
+export function normalInit(device: Device, shape: Shape, std: number, random: Random): Parameter {
+  const values = new Float32Array(sizeOf(shape));
+  for (let i = 0; i < values.length; i++) values[i] = random.normal() * std;
+  return tensor(device, values, shape);
+}
+
+export function constantInit(device: Device, shape: Shape, value: number): Parameter {
+  return tensor(device, new Float32Array(sizeOf(shape)).fill(value), shape);
+}
