@@ -88,6 +88,9 @@ function checkRange(source: ArrayLike<number | bigint>, name: string, min: numbe
   for (let i = 0; i < source.length; i++) {
     const value = source[i] as number | bigint;
     if (value < min || value > max)
-      throw new FileError("integer-range", `tensor ${quoted(name)} holds ${value} at index ${i}, outside ${min} to ${max}`);
+      throw new FileError(
+        "integer-range",
+        `tensor ${quoted(name)} holds ${value} at index ${i}, outside ${min} to ${max}`,
+      );
   }
 }

@@ -61,10 +61,14 @@ export function widenBfloat(source: Uint16Array): Float32Array<ArrayBuffer> {
 
 /** Narrows float32 to F16 bits. */
 export function narrowHalf(source: Float32Array): Uint16Array<ArrayBuffer> {
-  return Uint16Array.from(source, floatToHalf);
+  const target = new Uint16Array(source.length);
+  for (let i = 0; i < source.length; i++) target[i] = floatToHalf(source[i] as number);
+  return target;
 }
 
 /** Narrows float32 to BF16 bits. */
 export function narrowBfloat(source: Float32Array): Uint16Array<ArrayBuffer> {
-  return Uint16Array.from(source, floatToBfloat);
+  const target = new Uint16Array(source.length);
+  for (let i = 0; i < source.length; i++) target[i] = floatToBfloat(source[i] as number);
+  return target;
 }

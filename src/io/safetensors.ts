@@ -81,7 +81,10 @@ function parseHeader(bytes: Uint8Array): object {
   try {
     header = JSON.parse(text);
   } catch (error) {
-    return fail("header-not-json", `the header is not JSON (${(error as Error).message}); this is not a safetensors file`);
+    return fail(
+      "header-not-json",
+      `the header is not JSON (${(error as Error).message}); this is not a safetensors file`,
+    );
   }
   if (!isObject(header))
     return fail("header-not-object", `the header must be a JSON object, got ${describe(header)}; write the file again`);
@@ -103,7 +106,8 @@ function parseMetadata(value: unknown): Record<string, string> {
 
 function parseEntry(name: string, value: unknown, dataBytes: number) {
   const tensor = `tensor ${quoted(name)}`;
-  if (!isObject(value)) return fail("entry-not-object", `${tensor} must be described by an object, got ${describe(value)}`);
+  if (!isObject(value))
+    return fail("entry-not-object", `${tensor} must be described by an object, got ${describe(value)}`);
   const entry = value as { dtype?: unknown; shape?: unknown; data_offsets?: unknown };
   for (const key of ["dtype", "shape", "data_offsets"] as const) {
     if (!Object.hasOwn(entry, key)) fail("entry-incomplete", `${tensor} has no ${key}; write the file again`);
@@ -118,17 +122,24 @@ function parseEntry(name: string, value: unknown, dataBytes: number) {
     );
   const expected = size * DTYPE_BYTES[dtype];
   if (expected !== end - begin)
-    fail("size-mismatch", `${tensor} of ${dtype} [${shape}] needs ${expected} bytes, but its offsets span ${end - begin}`);
+    fail(
+      "size-mismatch",
+      `${tensor} of ${dtype} ${listed(shape)} needs ${expected} bytes, but its offsets span ${end - begin}`,
+    );
   return { dtype, shape, begin, end };
 }
 
 function parseDType(tensor: string, dtype: unknown): FileDType {
   if (typeof dtype === "string" && Object.hasOwn(DTYPE_BYTES, dtype)) return dtype as FileDType;
-  return fail("dtype-unknown", `${tensor} has dtype ${describe(dtype)}; known are ${Object.keys(DTYPE_BYTES).join(", ")}`);
+  return fail(
+    "dtype-unknown",
+    `${tensor} has dtype ${describe(dtype)}; known are ${Object.keys(DTYPE_BYTES).join(", ")}`,
+  );
 }
 
 function parseShape(tensor: string, shape: unknown): { shape: number[]; size: number } {
-  if (!Array.isArray(shape)) return fail("shape-not-array", `the shape of ${tensor} must be a list, got ${describe(shape)}`);
+  if (!Array.isArray(shape))
+    return fail("shape-not-array", `the shape of ${tensor} must be a list, got ${describe(shape)}`);
   let size = 1;
   for (const dim of shape as unknown[]) {
     if (typeof dim !== "number" || !Number.isInteger(dim))
@@ -137,7 +148,7 @@ function parseShape(tensor: string, shape: unknown): { shape: number[]; size: nu
     if (!Number.isSafeInteger(dim)) fail("shape-too-large", `the shape of ${tensor} holds a size over 2^53`);
     size *= dim;
     if (!Number.isSafeInteger(size * 8))
-      fail("size-overflow", `the shape [${shape}] of ${tensor} has more elements than a file can hold`);
+      fail("size-overflow", `the shape of ${tensor} has more elements than a file can hold`);
   }
   return { shape: shape as number[], size };
 }
@@ -163,7 +174,10 @@ function checkCoverage(spans: Span[], dataBytes: number): void {
   let covered = 0;
   for (const { name, begin, end } of spans) {
     if (begin < covered)
-      fail("overlap", `tensor ${quoted(name)} begins at byte ${begin}, inside the tensor before it, which ends at ${covered}`);
+      fail(
+        "overlap",
+        `tensor ${quoted(name)} begins at byte ${begin}, inside the tensor before it, which ends at ${covered}`,
+      );
     if (begin > covered)
       fail("hole", `tensor ${quoted(name)} begins at byte ${begin}, but the tensor before it ends at ${covered}`);
     covered = end;
@@ -176,7 +190,14 @@ function isObject(value: unknown): value is object {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
+/** A shape for an error message, cut where it is absurdly long. */
+function listed(shape: readonly number[]): string {
+  return shape.length > 8 ? `[${shape.slice(0, 8)},...]` : `[${shape}]`;
+}
+
+/** A value for an error message; lists and objects are not spelled out, as they may be huge or nested without end. */
 function describe(value: unknown): string {
-  const text = JSON.stringify(value) ?? "nothing";
-  return text.length > 80 ? `${text.slice(0, 80)}...` : text;
+  if (typeof value === "string") return quoted(value);
+  if (Array.isArray(value)) return "a list";
+  return isObject(value) ? "an object" : String(value);
 }

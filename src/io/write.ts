@@ -39,7 +39,8 @@ export function writeSafetensors(
   const names = new Set([METADATA_KEY]);
   const placed: Placed[] = [];
   for (const [name, tensor] of tensors) {
-    if (names.has(name)) fail("duplicate-name", `the name ${quoted(name)} is taken; give each tensor a name of its own`);
+    if (names.has(name))
+      fail("duplicate-name", `the name ${quoted(name)} is taken; give each tensor a name of its own`);
     names.add(name);
     placed.push(place(name, tensor));
   }
@@ -65,7 +66,10 @@ function fail(code: string, message: string): never {
 function place(name: string, { shape, data, dtype = dtypeOf(data) }: WriteTensor): Placed {
   const size = shape.reduce((product, dim) => product * dim, 1);
   if (size !== data.length)
-    fail("size-mismatch", `tensor ${quoted(name)} has shape [${shape}], which is ${size} elements, but ${data.length} values`);
+    fail(
+      "size-mismatch",
+      `tensor ${quoted(name)} has shape [${shape}], which is ${size} elements, but ${data.length} values`,
+    );
   const stored = convert(name, data, dtype);
   return { name, dtype, shape, bytes: new Uint8Array(stored.buffer, stored.byteOffset, stored.byteLength) };
 }

@@ -161,5 +161,7 @@ function checkCounts(operation: string, counts: Record<string, number>): void {
 
 function checkWarmup(operation: string, warmup: number, total: number): void {
   if (warmup > total)
-    throw new ValueError(`${operation}: warmup is ${warmup} and total is ${total}; a run of ${total} steps needs a shorter warm-up`);
+    throw new ValueError(
+      `${operation}: warmup is ${warmup} and total is ${total}; a run of ${total} steps needs a shorter warm-up`,
+    );
 }

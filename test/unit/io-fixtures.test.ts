@@ -37,7 +37,9 @@ for (const folder of ["test/fixtures/format", "../shared/fixtures/public/format"
 
     test("every file is listed", () => {
       const names = readdirSync(path).filter((name) => name.endsWith(".safetensors"));
-      expect(names.map((name) => name.replace(".safetensors", "")).sort()).toEqual([...Object.keys(good), ...Object.keys(bad)].sort());
+      expect(names.map((name) => name.replace(".safetensors", "")).sort()).toEqual(
+        [...Object.keys(good), ...Object.keys(bad)].sort(),
+      );
     });
 
     for (const [file, tensors] of Object.entries(good)) {

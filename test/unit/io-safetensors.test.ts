@@ -5,7 +5,11 @@ import type { FileTensor } from "../../src/io/format.ts";
 import { parseSafetensors } from "../../src/io/safetensors.ts";
 
 /** A file of a header text (or bytes), data bytes and, for the malformed ones, a length field of its own. */
-function file(header: string | Uint8Array, dataBytes: number | Uint8Array = 0, length?: bigint): Uint8Array<ArrayBuffer> {
+function file(
+  header: string | Uint8Array,
+  dataBytes: number | Uint8Array = 0,
+  length?: bigint,
+): Uint8Array<ArrayBuffer> {
   const text = typeof header === "string" ? new TextEncoder().encode(header) : header;
   const data = typeof dataBytes === "number" ? new Uint8Array(dataBytes).map((_, i) => i + 1) : dataBytes;
   const bytes = new Uint8Array(8 + text.length + data.length);
@@ -114,7 +118,11 @@ describe("refused files", () => {
     ["an unknown dtype", () => file(F.replace("F32", "F12"), 8), "dtype-unknown"],
     ["a dtype of Object.prototype", () => file(F.replace("F32", "toString"), 8), "dtype-unknown"],
     ["a name twice", () => file(`${F.slice(0, -1)},${F.slice(1)}`, 8), "duplicate-name"],
-    ["a name twice, once escaped", () => file(`${F.slice(0, -1)},${F.slice(1).replace('"a"', '"\\u0061"')}`, 8), "duplicate-name"],
+    [
+      "a name twice, once escaped",
+      () => file(`${F.slice(0, -1)},${F.slice(1).replace('"a"', '"\\u0061"')}`, 8),
+      "duplicate-name",
+    ],
     ["a field twice", () => file(entry('"dtype" :"F16","shape":[2],"data_offsets":[0,8]'), 8), "duplicate-name"],
     ["metadata with a number", () => file(`{"__metadata__":{"k":1},${F.slice(1)}`, 8), "metadata-not-string"],
     ["metadata that is text", () => file(`{"__metadata__":"v",${F.slice(1)}`, 8), "metadata-not-object"],
@@ -124,6 +132,11 @@ describe("refused files", () => {
   for (const [what, bytes, code] of refused) {
     test(`${what}: ${code}`, () => expect(codeOf(() => parseSafetensors(bytes()))).toBe(code));
   }
+
+  test("lists nested beyond any stack: entry-not-object", () => {
+    const deep = `{"a":${"[".repeat(1e6)}${"]".repeat(1e6)}}`;
+    expect(codeOf(() => parseSafetensors(file(deep)))).toBe("entry-not-object");
+  });
 
   test("the message names tensor, values and cause", () => {
     expect(() => parseSafetensors(file(F.replace("[2]", "[3]"), 8))).toThrow(

@@ -49,7 +49,10 @@ test("a view writes only its own part", () => {
 
 test("names and sizes that cannot be written are errors", () => {
   const one: WriteTensor = { shape: [1], data: new Float32Array(1) };
-  const write = (...tensors: [string, WriteTensor][]) => () => writeSafetensors(tensors);
+  const write =
+    (...tensors: [string, WriteTensor][]) =>
+    () =>
+      writeSafetensors(tensors);
   expect(write(["a", one], ["a", one])).toThrow('the name "a" is taken');
   expect(write(["__metadata__", one])).toThrow("is taken");
   expect(write(["a", { ...one, shape: [2] }])).toThrow('tensor "a" has shape [2], which is 2 elements, but 1 values');

@@ -93,5 +93,7 @@ test("options out of range are errors that name them", () => {
   expect(() => linearWarmup({ peak: 1, warmup: 2.5 })).toThrow("warmup must be a number of steps");
   expect(() => warmupCosine({ peak: 1, warmup: 11, total: 10 })).toThrow("warmup is 11 and total is 10");
   expect(() => linearWarmupDecay({ peak: 1, warmup: 11, total: 10 })).toThrow("warmup is 11 and total is 10");
-  expect(() => scheduleFrom({ kind: "triangle" } as unknown as ScheduleDescription)).toThrow('no schedule of kind "triangle"');
+  expect(() => scheduleFrom({ kind: "triangle" } as unknown as ScheduleDescription)).toThrow(
+    'no schedule of kind "triangle"',
+  );
 });

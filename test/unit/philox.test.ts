@@ -4,8 +4,16 @@ import { philox4x32, Random, splitWord, wordsToNormals, wordToUniform } from "..
 describe("philox4x32 gives the published answers", () => {
   const ones = 0xffffffff;
   const answers: [counter: [number, number, number, number], key: [number, number], words: number[]][] = [
-    [[0, 0, 0, 0], [0, 0], [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8]],
-    [[ones, ones, ones, ones], [ones, ones], [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd]],
+    [
+      [0, 0, 0, 0],
+      [0, 0],
+      [0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8],
+    ],
+    [
+      [ones, ones, ones, ones],
+      [ones, ones],
+      [0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd],
+    ],
     [
       [0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344],
       [0xa4093822, 0x299f31d0],
