@@ -1,11 +1,13 @@
+import { join } from "node:path";
 import { defineConfig } from "vite";
+import { corpusFiles } from "./demo/corpora/plugin.ts";
 import { kernels } from "./kernels/plugin.ts";
 
-/** The demo: `vite` serves it, `vite build` puts it into dist/. */
+/** The demo: `vite` serves it, `vite build` puts it into dist/demo, `vite preview` serves that. */
 export default defineConfig({
-  root: "demo",
+  root: join(import.meta.dirname, "demo"),
   base: "./",
-  plugins: [kernels()],
+  plugins: [kernels(), corpusFiles()],
   worker: { format: "es", plugins: () => [kernels()] },
-  build: { outDir: "../dist", emptyOutDir: true, target: "es2022", chunkSizeWarningLimit: 1000 },
+  build: { outDir: join(import.meta.dirname, "dist/demo"), emptyOutDir: true, target: "es2022" },
 });

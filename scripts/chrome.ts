@@ -81,7 +81,9 @@ export function findVulkan(chrome: string | null): { env: Record<string, string>
   const driver = findSwiftShader(chrome);
   // The loader complains on every start where no session has set the second.
   const env = { XDG_RUNTIME_DIR: process.env.XDG_RUNTIME_DIR ?? tmpdir() };
-  return driver ? { env: { ...env, VK_ICD_FILENAMES: driver } } : { missing: "vk_swiftshader_icd.json, which comes with Chromium" };
+  return driver
+    ? { env: { ...env, VK_ICD_FILENAMES: driver } }
+    : { missing: "vk_swiftshader_icd.json, which comes with Chromium" };
 }
 
 function hasLibrary(name: string): boolean {

@@ -50,11 +50,16 @@ const functions = (source: string) =>
 export function findFaults(source: string): string[] {
   const faults: string[] = [];
   const lines = source.split("\n");
-  const head = lines.slice(0, lines.findIndex((line) => !line.startsWith("//"))).join("\n");
+  const head = lines
+    .slice(
+      0,
+      lines.findIndex((line) => !line.startsWith("//")),
+    )
+    .join("\n");
   for (const part of ["Shapes:", "Dispatch:"])
     if (!head.includes(part)) faults.push(`1: the head comment has no "${part}"`);
   lines.forEach((line, index) => {
-    if (/var<storage/.test(line) && !/;\s*\/\/ ?\(.+\)/.test(line))
+    if (/var<storage/.test(line) && !/;\s*\/\/ ?(\(.+\)|any )/.test(line))
       faults.push(`${index + 1}: the binding does not end in a comment with its shape, such as // (B, T, C)`);
   });
   for (const fn of functions(source))
@@ -65,7 +70,9 @@ export function findFaults(source: string): string[] {
       if (node.astNodeType !== "call" && node.astNodeType !== "callExpr") continue;
       if (!(node.name! in GUARDS) || fn.name?.startsWith("safe_") || isGuarded(node)) continue;
       if (lines.slice(Math.max(0, line - 2), line).some((text) => text.includes("// bounded:"))) continue;
-      faults.push(`${line}: ${node.name} of an argument that may be out of range; bound it, or say why in // bounded: …`);
+      faults.push(
+        `${line}: ${node.name} of an argument that may be out of range; bound it, or say why in // bounded: …`,
+      );
     }
   return faults;
 }
