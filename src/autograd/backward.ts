@@ -5,7 +5,7 @@ import { keep, scope } from "../tensor/scope.ts";
 import { sameShape, show } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { hold } from "../tensor/view.ts";
-import { type Edge, type Grad, GraphNode, type GradSink, slotOf } from "./graph.ts";
+import { type Edge, type Grad, type GradSink, type GraphNode, slotOf } from "./graph.ts";
 import { noGrad } from "./mode.ts";
 
 export interface BackwardOptions {
@@ -62,13 +62,19 @@ export function backward(
 function checkRoot(root: Tensor, grad: Tensor | undefined): void {
   root.check("backward");
   if (!root.requiresGrad) {
-    throw new ValueError("backward: the tensor does not depend on anything that requires a gradient; set requiresGrad on parameters and call outside noGrad");
+    throw new ValueError(
+      "backward: the tensor does not depend on anything that requires a gradient; set requiresGrad on parameters and call outside noGrad",
+    );
   }
   if (!grad && root.size !== 1) {
-    throw new ShapeError(`backward: the tensor is ${show(root.shape)}; reduce it to one element (sum, mean) or pass an upstream gradient of its shape`);
+    throw new ShapeError(
+      `backward: the tensor is ${show(root.shape)}; reduce it to one element (sum, mean) or pass an upstream gradient of its shape`,
+    );
   }
   if (grad && !sameShape(grad.shape, root.shape)) {
-    throw new ShapeError(`backward: the upstream gradient is ${show(grad.shape)} and the tensor ${show(root.shape)}; they must be equal`);
+    throw new ShapeError(
+      `backward: the upstream gradient is ${show(grad.shape)} and the tensor ${show(root.shape)}; they must be equal`,
+    );
   }
 }
 
@@ -114,8 +120,14 @@ function wants(edge: Edge | undefined): boolean {
 function reachable(roots: readonly GraphNode[]): GraphNode[] {
   const found = new Set<GraphNode>(roots);
   for (const node of found) {
-    if (node.freed) throw new DisposedError(`backward: the graph of ${node.name} was used up by an earlier backward; run the forward pass again or pass { retainGraph: true } the first time`);
-    if (node.stale) throw new ValueError(`backward: a value that ${node.name} saved was overwritten in place since; run backward before changing it`);
+    if (node.freed)
+      throw new DisposedError(
+        `backward: the graph of ${node.name} was used up by an earlier backward; run the forward pass again or pass { retainGraph: true } the first time`,
+      );
+    if (node.stale)
+      throw new ValueError(
+        `backward: a value that ${node.name} saved was overwritten in place since; run backward before changing it`,
+      );
     for (const edge of node.edges) if (edge.node) found.add(edge.node);
   }
   return [...found].sort((a, b) => b.id - a.id);

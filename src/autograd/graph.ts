@@ -21,7 +21,11 @@ export interface GradSink {
  * passes through. Runs without recording, in a scope of its own.
  * @param saved the tensors that `record` was told to keep
  */
-export type Backward<S extends readonly Tensor[]> = (grads: readonly Grad[], sink: GradSink, saved: S) => readonly (Grad | undefined)[];
+export type Backward<S extends readonly Tensor[]> = (
+  grads: readonly Grad[],
+  sink: GradSink,
+  saved: S,
+) => readonly (Grad | undefined)[];
 
 /** Where a gradient of a node's input goes: to the node that made the input, or to a leaf. */
 export interface Edge {
@@ -46,7 +50,13 @@ export class GraphNode implements Origin {
   private readonly versions: readonly number[];
   private refs: number;
 
-  constructor(name: string, inputs: readonly Tensor[], outputs: readonly Tensor[], saved: readonly Tensor[], run: Backward<readonly Tensor[]>) {
+  constructor(
+    name: string,
+    inputs: readonly Tensor[],
+    outputs: readonly Tensor[],
+    saved: readonly Tensor[],
+    run: Backward<readonly Tensor[]>,
+  ) {
     this.name = name;
     this.outputs = outputs.length;
     this.refs = outputs.length;

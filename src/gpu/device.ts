@@ -1,17 +1,16 @@
+import { BindGroups, type HasStorage } from "./bindings.ts";
 import type { Capture, PassTimer } from "./commands.ts";
-import { DeviceLostError, DisposedError, GpuError, ShapeError, ValueError } from "./errors.ts";
+import { type DeviceLostError, DisposedError, ValueError } from "./errors.ts";
 import type { BufferName, EntryName, Kernel, KnobValue, KnobValues, ParamValues } from "./kernel.ts";
-import { type Pipeline, PipelineCache } from "./pipelines.ts";
+import { PipelineCache } from "./pipelines.ts";
 import { BufferPool, type MemoryStats } from "./pool.ts";
 import { ReadBack } from "./readback.ts";
 import { Recorder, type WorkStats } from "./recorder.ts";
 import type { Storage } from "./storage.ts";
-import { UniformArena, type UniformSlot } from "./uniforms.ts";
+import { UniformArena } from "./uniforms.ts";
+import { Watch } from "./watch.ts";
 
-/** Anything that holds GPU memory: a tensor, or a bare storage in a wrapper. */
-export interface HasStorage {
-  readonly storage: Storage;
-}
+export type { HasStorage } from "./bindings.ts";
 
 /** Workgroups along x, y and z; a lone x over 65,535 is folded into y. */
 export type Groups = readonly [x: number, y?: number, z?: number];
@@ -23,9 +22,6 @@ export interface DeviceStats extends WorkStats {
   readonly pipelines: number;
   readonly compileMs: number;
 }
-
-/** Bind groups kept; they refer to pooled buffers, which recur from step to step. */
-const BIND_GROUPS = 8192;
 
 /**
  * A `GPUDevice` with what the engine keeps for it: buffer pool, pipelines, recorder. Two devices in one
@@ -43,12 +39,10 @@ export class Device {
   private readonly recorder: Recorder;
   private readonly uniforms: UniformArena;
   private readonly reads: ReadBack;
-  private readonly waiters = new Set<(error: Error) => void>();
-  private readonly groups = new Map<string, GPUBindGroup>();
+  private readonly groups: BindGroups;
+  private readonly watch: Watch;
   private readonly ownsGpu: boolean;
   private capture: (Capture & { readonly uniforms: UniformArena }) | null = null;
-  private gone: DeviceLostError | null = null;
-  private failure: Error | null = null;
   private uniformOwners = 0;
 
   constructor(gpu: GPUDevice, info: GPUAdapterInfo, software: boolean, ownsGpu: boolean) {
@@ -57,12 +51,13 @@ export class Device {
     this.software = software;
     this.ownsGpu = ownsGpu;
     this.uniforms = new UniformArena(gpu, this.uniformOwners++);
-    this.recorder = new Recorder(gpu, this.uniforms, (error) => this.fail(error));
+    this.recorder = new Recorder(gpu, this.uniforms, (error) => this.watch.fail(error));
     this.pool = new BufferPool(gpu, this.recorder);
     this.pipelines = new PipelineCache(gpu);
     this.reads = new ReadBack(gpu, this.recorder);
-    gpu.addEventListener?.("uncapturederror", (event) => this.fail(new GpuError(`WebGPU: ${event.error.message}`)));
-    this.lost = gpu.lost.then((info) => this.lose(info.reason === "destroyed" ? "destroyed" : "unknown", info.message));
+    this.groups = new BindGroups(gpu, this.pool);
+    this.watch = new Watch(gpu);
+    this.lost = this.watch.lost;
   }
 
   get limits(): GPUSupportedLimits {
@@ -98,13 +93,29 @@ export class Device {
     this.check();
     const [x, y, z] = this.fold(groups, kernel.name, entry);
     if (x === 0 || y === 0 || z === 0) return;
-    const pipeline = this.pipelines.get(kernel, entry, knobs as Readonly<Record<string, KnobValue | undefined>> | undefined);
-    const uniforms = this.capture?.uniforms ?? this.uniforms;
+    const pipeline = this.pipelines.get(
+      kernel,
+      entry,
+      knobs as Readonly<Record<string, KnobValue | undefined>> | undefined,
+    );
     const bindings = kernel.entries[entry]?.bindings ?? [];
-    const usesParams = kernel.params !== null && bindings.some((b) => b.access === "uniform");
-    const slot = usesParams && kernel.params ? uniforms.pack(kernel.params, params, pipeline.label) : null;
-    const group = this.bindGroup(pipeline, bindings, buffers, uniforms, slot, kernel.params?.size ?? 0);
-    const command = { kind: "dispatch" as const, pipeline, group, offsets: slot ? [slot.offset] : [], x, y, z };
+    const arena = this.capture?.uniforms ?? this.uniforms;
+    const layout = bindings.some(({ access }) => access === "uniform") ? kernel.params : null;
+    const uniform = layout && { arena, slot: arena.pack(layout, params, pipeline.label), bytes: layout.size };
+    const group = this.groups.get(pipeline, bindings, buffers, uniform, (storage, written) => {
+      if (written) storage.touch();
+      this.capture?.storages.add(storage);
+      if (written) this.capture?.written.add(storage);
+    });
+    const command = {
+      kind: "dispatch" as const,
+      pipeline,
+      group,
+      offsets: uniform ? [uniform.slot.offset] : [],
+      x,
+      y,
+      z,
+    };
     if (this.capture) this.capture.commands.push(command);
     else this.recorder.push(command);
   }
@@ -132,7 +143,8 @@ export class Device {
   /** Writes host bytes into a storage, after the commands recorded so far. */
   write(to: Storage, data: ArrayBufferView<ArrayBuffer>, offset = 0): void {
     this.check();
-    if (this.capture) throw new ValueError("write: a captured function may not write tensors from the host; write them before replay");
+    if (this.capture)
+      throw new ValueError("write: a captured function may not write tensors from the host; write them before replay");
     to.touch();
     const bytes = padded(data);
     if (this.recorder.idle) this.gpu.queue.writeBuffer(to.block.buffer, to.offset + offset, bytes);
@@ -155,8 +167,12 @@ export class Device {
   /** Reads `bytes` of a storage once everything recorded so far has run. */
   read(storage: Storage, bytes: number): Promise<ArrayBuffer> {
     this.check();
-    if (this.capture) throw new ValueError("read: a captured function may not read tensors back; return them and read them after replay");
-    if (!storage.live) throw new DisposedError("read: the tensor was disposed; read it before dispose() or before its scope ends");
+    if (this.capture)
+      throw new ValueError(
+        "read: a captured function may not read tensors back; return them and read them after replay",
+      );
+    if (!storage.live)
+      throw new DisposedError("read: the tensor was disposed; read it before dispose() or before its scope ends");
     return this.guard(this.reads.read(storage, bytes));
   }
 
@@ -178,32 +194,12 @@ export class Device {
 
   /** Races a wait against the loss of the device, and reports the first GPU error since the last wait. */
   guard<T>(wait: Promise<T>): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      if (this.gone) {
-        wait.catch(() => {});
-        reject(this.gone);
-        return;
-      }
-      this.waiters.add(reject);
-      wait.then(
-        (value) => {
-          this.waiters.delete(reject);
-          const failure = this.failure;
-          this.failure = null;
-          if (this.gone ?? failure) reject(this.gone ?? failure);
-          else resolve(value);
-        },
-        (error: unknown) => {
-          this.waiters.delete(reject);
-          reject(this.gone ?? error);
-        },
-      );
-    });
+    return this.watch.guard(wait);
   }
 
   /** Throws if the device is gone. */
   check(): void {
-    if (this.gone) throw this.gone;
+    this.watch.check();
   }
 
   /** Gives unused memory back to the system; returns the bytes. */
@@ -214,8 +210,8 @@ export class Device {
 
   /** Ends the device; every pending and later wait rejects with a DeviceLostError of reason `destroyed`. */
   destroy(): void {
-    if (this.gone) return;
-    this.lose("destroyed", "destroy() was called");
+    if (this.watch.isLost) return;
+    this.watch.lose("destroyed", "destroy() was called");
     this.uniforms.destroy();
     this.reads.destroy();
     this.groups.clear();
@@ -233,7 +229,12 @@ export class Device {
   beginCapture(): Capture & { readonly uniforms: UniformArena } {
     this.check();
     if (this.capture) throw new ValueError("capture: a captured function may not call capture again");
-    this.capture = { commands: [], storages: new Set(), written: new Set(), uniforms: new UniformArena(this.gpu, this.uniformOwners++) };
+    this.capture = {
+      commands: [],
+      storages: new Set(),
+      written: new Set(),
+      uniforms: new UniformArena(this.gpu, this.uniformOwners++),
+    };
     return this.capture;
   }
 
@@ -253,73 +254,14 @@ export class Device {
     this.recorder.flush();
   }
 
-  setTimer(timer: PassTimer | null): void {
-    this.recorder.flush();
-    this.recorder.timer = timer;
-  }
-
+  /** Calls back once everything recorded so far was handed to the queue. */
   whenSubmitted(callback: () => void): void {
     this.recorder.whenSubmitted(callback);
   }
 
-  private bindGroup(
-    pipeline: Pipeline,
-    bindings: Kernel["entries"][string]["bindings"],
-    buffers: Readonly<Record<string, HasStorage>>,
-    uniforms: UniformArena,
-    slot: UniformSlot | null,
-    paramBytes: number,
-  ): GPUBindGroup {
-    let key = slot ? `${pipeline.layoutId}:${uniforms.id}.${slot.chunk}.${paramBytes}` : `${pipeline.layoutId}:`;
-    const entries: { binding: number; storage: Storage | null }[] = [];
-    let written: Storage | null = null;
-    for (const binding of bindings) {
-      if (binding.access === "uniform") {
-        entries.push({ binding: binding.binding, storage: null });
-        continue;
-      }
-      const storage = buffers[binding.name]?.storage;
-      if (!storage?.live) throw new DisposedError(`${pipeline.label}: the tensor bound as ${binding.name} was disposed; keep it alive (keep, or outside the scope) while it is used`);
-      if (storage.home !== this.pool) throw new ShapeError(`${pipeline.label}: the tensor bound as ${binding.name} belongs to another device; create it on this one or copy it through data()`);
-      if (binding.access === "read_write") {
-        written = storage;
-        storage.touch();
-        this.capture?.written.add(storage);
-      }
-      this.capture?.storages.add(storage);
-      entries.push({ binding: binding.binding, storage });
-      key += `/${storage.block.id}.${storage.offset}.${storage.bytes}`;
-    }
-    if (written) this.checkAliases(pipeline, bindings, buffers);
-    const found = this.groups.get(key);
-    if (found) return found;
-    const group = this.gpu.createBindGroup({
-      layout: pipeline.layout,
-      entries: entries.map(({ binding, storage }) => ({
-        binding,
-        resource: storage
-          ? { buffer: storage.block.buffer, offset: storage.offset, size: storage.bytes }
-          : { buffer: uniforms.buffer(slot?.chunk ?? 0), size: paramBytes },
-      })),
-    });
-    if (this.groups.size >= BIND_GROUPS) this.groups.clear();
-    this.groups.set(key, group);
-    return group;
-  }
-
-  /** WebGPU refuses one buffer bound both for reading and for writing; say which, at the call. */
-  private checkAliases(pipeline: Pipeline, bindings: Kernel["entries"][string]["bindings"], buffers: Readonly<Record<string, HasStorage>>): void {
-    for (const a of bindings) {
-      if (a.access !== "read_write") continue;
-      const sa = buffers[a.name]?.storage;
-      for (const b of bindings) {
-        if (b === a || b.access === "uniform") continue;
-        const sb = buffers[b.name]?.storage;
-        if (sa && sb && sa.block === sb.block && sa.offset < sb.offset + sb.bytes && sb.offset < sa.offset + sa.bytes) {
-          throw new ShapeError(`${pipeline.label}: ${a.name} is written while ${b.name} is the same memory; write into another tensor`);
-        }
-      }
-    }
+  setTimer(timer: PassTimer | null): void {
+    this.recorder.flush();
+    this.recorder.timer = timer;
   }
 
   private fold(groups: Groups, name: string, entry: string): [number, number, number] {
@@ -330,26 +272,11 @@ export class Device {
       x = Math.ceil(x / y);
     }
     if (x > most || y > most || z > most) {
-      throw new ValueError(`${name}.${entry}: ${groups.join(" x ")} workgroups exceed the device's ${most} a dimension; use smaller tensors`);
+      throw new ValueError(
+        `${name}.${entry}: ${groups.join(" x ")} workgroups exceed the device's ${most} a dimension; use smaller tensors`,
+      );
     }
     return [x, y, z];
-  }
-
-  private fail(error: unknown): void {
-    this.failure ??= error instanceof Error ? error : new GpuError(String(error));
-  }
-
-  private lose(reason: "destroyed" | "unknown", message: string): DeviceLostError {
-    this.gone ??= new DeviceLostError(
-      reason,
-      reason === "destroyed"
-        ? "the device was destroyed; open another with openDevice()"
-        : `the GPU device was lost (${message || "no reason given"}); open another with openDevice() and load the last checkpoint`,
-    );
-    const waiters = [...this.waiters];
-    this.waiters.clear();
-    for (const reject of waiters) reject(this.gone);
-    return this.gone;
   }
 }
 

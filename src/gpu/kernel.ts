@@ -59,10 +59,7 @@ export type BufferName<K extends Kernel, E extends EntryName<K>> = Exclude<
 /** Values of the uniform struct: a number a scalar field, an array a vector or array field. */
 export type ParamValues<K extends Kernel> = K["params"] extends ParamsLayout
   ? {
-      readonly [F in keyof K["params"]["fields"]]: K["params"]["fields"][F]["type"] extends
-        | "u32"
-        | "i32"
-        | "f32"
+      readonly [F in keyof K["params"]["fields"]]: K["params"]["fields"][F]["type"] extends "u32" | "i32" | "f32"
         ? number
         : readonly number[];
     }
@@ -84,7 +81,8 @@ export function specialise(kernel: Kernel, values: Readonly<Record<string, KnobV
   for (const [name, value] of Object.entries(values)) {
     if (value === undefined) continue;
     const knob = kernel.knobs[name];
-    if (!knob) throw new TypeError(`${kernel.name}: no knob is called ${name}; it has ${Object.keys(kernel.knobs).join(", ")}`);
+    if (!knob)
+      throw new TypeError(`${kernel.name}: no knob is called ${name}; it has ${Object.keys(kernel.knobs).join(", ")}`);
     if (knob.kind === "override") constants[name] = Number(value);
     else if (knob.kind === "const")
       splices.push({ start: knob.start, end: knob.end, text: `const ${name}: ${knob.type} = ${knob.type}(${value});` });

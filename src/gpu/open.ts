@@ -56,7 +56,10 @@ export async function openDevice(options: OpenOptions = {}): Promise<Device> {
     return new Device(device, info, isSoftware(info), true);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
-    throw new GpuUnavailableError("no-device", `openDevice: the GPU refused a device (${reason}); close other pages that use it and try again`);
+    throw new GpuUnavailableError(
+      "no-device",
+      `openDevice: the GPU refused a device (${reason}); close other pages that use it and try again`,
+    );
   }
 }
 
@@ -77,5 +80,7 @@ function unavailable(): GpuUnavailableError {
 function isSoftware(info: GPUAdapterInfo | undefined): boolean {
   if (!info) return false;
   if (info.isFallbackAdapter) return true;
-  return /swiftshader|llvmpipe|lavapipe|basic render|software/i.test(`${info.vendor} ${info.architecture} ${info.device} ${info.description}`);
+  return /swiftshader|llvmpipe|lavapipe|basic render|software/i.test(
+    `${info.vendor} ${info.architecture} ${info.device} ${info.description}`,
+  );
 }

@@ -45,7 +45,10 @@ export class PipelineCache {
 
   private build(kernel: Kernel, entryName: string, knobs: Readonly<Record<string, KnobValue | undefined>>): Pipeline {
     const entry = kernel.entries[entryName];
-    if (!entry) throw new TypeError(`${kernel.name}: no entry point is called ${entryName}; it has ${Object.keys(kernel.entries).join(", ")}`);
+    if (!entry)
+      throw new TypeError(
+        `${kernel.name}: no entry point is called ${entryName}; it has ${Object.keys(kernel.entries).join(", ")}`,
+      );
     const { code, constants } = specialise(kernel, knobs);
     const label = `${kernel.name}.${entryName}`;
     let module = this.modules.get(code);
@@ -62,7 +65,11 @@ export class PipelineCache {
       layoutId: layout.id,
       ready: null,
       compiled: this.gpu
-        .createComputePipelineAsync({ label, layout: layout.pipeline, compute: { module, entryPoint: entryName, constants } })
+        .createComputePipelineAsync({
+          label,
+          layout: layout.pipeline,
+          compute: { module, entryPoint: entryName, constants },
+        })
         .then(
           (ready) => {
             pipeline.ready = ready;
@@ -92,7 +99,11 @@ export class PipelineCache {
               : { type: b.access === "read" ? ("read-only-storage" as const) : ("storage" as const) },
         })),
       });
-      found = { id: this.layouts.size, layout, pipeline: this.gpu.createPipelineLayout({ bindGroupLayouts: [layout] }) };
+      found = {
+        id: this.layouts.size,
+        layout,
+        pipeline: this.gpu.createPipelineLayout({ bindGroupLayouts: [layout] }),
+      };
       this.layouts.set(key, found);
     }
     return found;

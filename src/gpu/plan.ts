@@ -17,7 +17,12 @@ export class Plan<R> {
   private readonly reservation: Reservation;
   private disposed = false;
 
-  constructor(device: Device, outputs: R, captured: Capture & { readonly uniforms: UniformArena }, reservation: Reservation) {
+  constructor(
+    device: Device,
+    outputs: R,
+    captured: Capture & { readonly uniforms: UniformArena },
+    reservation: Reservation,
+  ) {
     this.device = device;
     this.outputs = outputs;
     this.captured = captured;
@@ -67,7 +72,8 @@ export async function captureCommands<R>(device: Device, fn: () => R): Promise<P
   let outputs: R;
   try {
     outputs = fn();
-    if (outputs instanceof Promise) throw new ValueError("capture: the function is async; record work synchronously and read results after replay");
+    if (outputs instanceof Promise)
+      throw new ValueError("capture: the function is async; record work synchronously and read results after replay");
   } catch (error) {
     device.pool.close(reservation);
     captured.uniforms.destroy();

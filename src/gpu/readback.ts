@@ -1,5 +1,5 @@
-import type { Recorder } from "./recorder.ts";
 import { sizeClass } from "./pool.ts";
+import type { Recorder } from "./recorder.ts";
 import type { Storage } from "./storage.ts";
 
 interface Request {
@@ -74,7 +74,9 @@ export class ReadBack {
       buffer.mapAsync(GPUMapMode.READ, 0, total).then(
         () => {
           const mapped = buffer.getMappedRange(0, total);
-          const parts = requests.map(({ bytes }, i) => mapped.slice(offsets[i] as number, (offsets[i] as number) + bytes));
+          const parts = requests.map(({ bytes }, i) =>
+            mapped.slice(offsets[i] as number, (offsets[i] as number) + bytes),
+          );
           buffer.unmap();
           this.keep(size, buffer);
           requests.forEach((request, i) => {

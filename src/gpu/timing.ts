@@ -22,7 +22,10 @@ export async function profile(device: Device, fn: () => void): Promise<KernelTim
   }
   const { gpu } = device;
   const querySet = gpu.createQuerySet({ type: "timestamp", count: MAX_QUERIES });
-  const resolved = gpu.createBuffer({ size: MAX_QUERIES * 8, usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC });
+  const resolved = gpu.createBuffer({
+    size: MAX_QUERIES * 8,
+    usage: GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC,
+  });
   const staging = gpu.createBuffer({ size: MAX_QUERIES * 8, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
   const labels: string[] = [];
   device.setTimer({

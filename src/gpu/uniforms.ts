@@ -67,7 +67,9 @@ export class UniformArena {
   take(): Uint32Array<ArrayBuffer>[] {
     const filled = Math.ceil(this.used / CHUNK_BYTES);
     const last = this.used - (filled - 1) * CHUNK_BYTES;
-    const chunks = this.host.slice(0, filled).map((view, i) => view.u32.subarray(0, (i === filled - 1 ? last : CHUNK_BYTES) / 4));
+    const chunks = this.host
+      .slice(0, filled)
+      .map((view, i) => view.u32.subarray(0, (i === filled - 1 ? last : CHUNK_BYTES) / 4));
     this.used = 0;
     return chunks;
   }

@@ -1,6 +1,6 @@
 import { FileError, ValueError } from "../gpu/errors.ts";
-import { sameShape, type Shape, show } from "../tensor/shape.ts";
 import { keep } from "../tensor/scope.ts";
+import { type Shape, sameShape, show } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
 /** A trainable tensor of a module. */
@@ -27,7 +27,8 @@ export abstract class Module {
 
   /** Registers a parameter under its state-dict name; it requires a gradient and outlives scopes. */
   protected parameter(name: string, tensor: Parameter): Parameter {
-    if (this.ownParameters.has(name)) throw new ValueError(`${this.constructor.name}: there is already a parameter called ${name}`);
+    if (this.ownParameters.has(name))
+      throw new ValueError(`${this.constructor.name}: there is already a parameter called ${name}`);
     tensor.requiresGrad = true;
     this.ownParameters.set(name, keep(tensor));
     return tensor;
@@ -35,7 +36,8 @@ export abstract class Module {
 
   /** Registers a submodule; its names get the prefix `name.`. */
   protected child<M extends Module>(name: string, module: M): M {
-    if (this.children.has(name)) throw new ValueError(`${this.constructor.name}: there is already a submodule called ${name}`);
+    if (this.children.has(name))
+      throw new ValueError(`${this.constructor.name}: there is already a submodule called ${name}`);
     this.children.set(name, module);
     return module;
   }
@@ -79,7 +81,12 @@ export abstract class Module {
   async stateDict(): Promise<Map<string, HostTensor>> {
     const named = [...this.namedParameters()];
     const values = await Promise.all(named.map(([, parameter]) => parameter.data()));
-    return new Map(named.map(([name, parameter], i) => [name, { shape: parameter.shape, values: values[i] as Float32Array<ArrayBuffer> }]));
+    return new Map(
+      named.map(([name, parameter], i) => [
+        name,
+        { shape: parameter.shape, values: values[i] as Float32Array<ArrayBuffer> },
+      ]),
+    );
   }
 
   /**
@@ -92,7 +99,9 @@ export abstract class Module {
     const extra = [...state.keys()].filter((name) => !named.has(name));
     const misshaped = [...named].flatMap(([name, parameter]) => {
       const found = state.get(name);
-      return found && !sameShape(found.shape, parameter.shape) ? [`${name} is ${show(found.shape)} instead of ${show(parameter.shape)}`] : [];
+      return found && !sameShape(found.shape, parameter.shape)
+        ? [`${name} is ${show(found.shape)} instead of ${show(parameter.shape)}`]
+        : [];
     });
     const faults = [
       ...(missing.length > 0 ? [`missing ${missing.join(", ")}`] : []),
@@ -100,7 +109,10 @@ export abstract class Module {
       ...misshaped,
     ];
     if (faults.length > 0) {
-      throw new FileError("state-dict", `loadStateDict: the state dict does not fit ${this.constructor.name} (${faults.join("; ")}); use a checkpoint of the same configuration`);
+      throw new FileError(
+        "state-dict",
+        `loadStateDict: the state dict does not fit ${this.constructor.name} (${faults.join("; ")}); use a checkpoint of the same configuration`,
+      );
     }
     for (const [name, parameter] of named) parameter.write((state.get(name) as HostTensor).values);
   }

@@ -23,7 +23,8 @@ export class Adam extends Optimizer {
   constructor(parameters: readonly Tensor<"f32">[] | readonly ParameterGroup[], options: AdamOptions) {
     super(parameters, options);
     const { betas = [0.9, 0.999], eps = 1e-8, amsgrad = false } = options;
-    if (betas.some((beta) => !(beta >= 0 && beta < 1))) throw new ValueError(`Adam: betas are ${betas.join(", ")}; both must be at least 0 and below 1`);
+    if (betas.some((beta) => !(beta >= 0 && beta < 1)))
+      throw new ValueError(`Adam: betas are ${betas.join(", ")}; both must be at least 0 and below 1`);
     this.betas = betas;
     this.eps = eps;
     this.amsgrad = amsgrad;
@@ -51,7 +52,15 @@ export class Adam extends Optimizer {
     };
     const knobs = { DECOUPLED: this.decoupled };
     const groups = [Math.ceil(words / 64)] as const;
-    if (this.amsgrad) this.device.dispatch(adamKernel, "amsgrad", { ...buffers, largest: this.moment("largest", index) }, params, groups, knobs);
+    if (this.amsgrad)
+      this.device.dispatch(
+        adamKernel,
+        "amsgrad",
+        { ...buffers, largest: this.moment("largest", index) },
+        params,
+        groups,
+        knobs,
+      );
     else this.device.dispatch(adamKernel, "adam", buffers, params, groups, knobs);
   }
 }

@@ -43,7 +43,8 @@ export function flatten(device: Device, groups: readonly (readonly Tensor<"f32">
   const seen = new Set<Tensor>();
   groups.forEach((parameters, group) => {
     for (const parameter of parameters) {
-      if (seen.has(parameter)) throw new ValueError("optimizer: a parameter appears twice; give each parameter to one group only");
+      if (seen.has(parameter))
+        throw new ValueError("optimizer: a parameter appears twice; give each parameter to one group only");
       seen.add(parameter);
       parameter.check("optimizer");
       const room = Math.ceil(parameter.size / BLOCK) * BLOCK;

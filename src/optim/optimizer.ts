@@ -68,15 +68,20 @@ export abstract class Optimizer {
     if (!first) throw new ValueError("optimizer: there are no parameters; pass module.parameters()");
     const { lr, weightDecay = 0, maxNorm = 0, normType = 2 } = options;
     for (const [name, value] of Object.entries({ lr, weightDecay, maxNorm })) {
-      if (!(value >= 0 && Number.isFinite(value))) throw new ValueError(`optimizer: ${name} is ${value}; use a number of 0 or more`);
+      if (!(value >= 0 && Number.isFinite(value)))
+        throw new ValueError(`optimizer: ${name} is ${value}; use a number of 0 or more`);
     }
-    if (![1, 2, Number.POSITIVE_INFINITY].includes(normType)) throw new ValueError(`optimizer: normType is ${normType}; use 1, 2 or Infinity`);
+    if (![1, 2, Number.POSITIVE_INFINITY].includes(normType))
+      throw new ValueError(`optimizer: normType is ${normType}; use 1, 2 or Infinity`);
     this.device = first.device;
     this.rate = lr;
     this.maxNorm = maxNorm;
     this.normType = normType;
     this.scales = groups.map((group) => ({ lr: group.lrScale ?? 1, decay: group.weightDecay ?? weightDecay }));
-    this.buffers = flatten(this.device, groups.map((group) => group.parameters));
+    this.buffers = flatten(
+      this.device,
+      groups.map((group) => group.parameters),
+    );
     this.control = keep(zeros(this.device, [CONTROL_WORDS]));
     this.groups = keep(tensor(this.device, this.rates(lr)));
     this.partials = keep(empty(this.device, [this.buffers.length * NORM_GROUPS, 4]));
@@ -87,9 +92,15 @@ export abstract class Optimizer {
     return this.rate;
   }
 
+  /** Norm, clip factor and counters of the last step (control.ts), for kernels that follow it. */
+  get controlTensor(): Tensor<"f32"> {
+    return this.control;
+  }
+
   /** Sets the learning rate of the following steps, also of captured ones. */
   setLr(lr: number): void {
-    if (!(lr >= 0 && Number.isFinite(lr))) throw new ValueError(`setLr: the learning rate is ${lr}; use a number of 0 or more`);
+    if (!(lr >= 0 && Number.isFinite(lr)))
+      throw new ValueError(`setLr: the learning rate is ${lr}; use a number of 0 or more`);
     this.rate = lr;
     this.groups.write(this.rates(lr));
   }
@@ -119,14 +130,29 @@ export abstract class Optimizer {
         one_minus_beta2: 0,
       };
       const blocks = tables[i] as Tensor<"u32">;
-      this.device.dispatch(normKernel, "partial", { grad: buffer.grads, blocks, partials: this.partials }, params, [used], { NORM });
+      this.device.dispatch(
+        normKernel,
+        "partial",
+        { grad: buffer.grads, blocks, partials: this.partials },
+        params,
+        [used],
+        { NORM },
+      );
       partials += used;
     });
     this.device.dispatch(
       normKernel,
       "finish",
       { partials: this.partials, control: this.control },
-      { words: 0, stride: 0, at: 0, partials, limit: this.maxNorm, one_minus_beta1: oneMinusBeta1, one_minus_beta2: oneMinusBeta2 },
+      {
+        words: 0,
+        stride: 0,
+        at: 0,
+        partials,
+        limit: this.maxNorm,
+        one_minus_beta1: oneMinusBeta1,
+        one_minus_beta2: oneMinusBeta2,
+      },
       [1],
       { NORM },
     );
@@ -148,23 +174,32 @@ export abstract class Optimizer {
   /** Moments and counters, to continue bit for bit later. */
   async state(): Promise<OptimizerState> {
     const names = [...this.moments.keys()];
-    const parts = await Promise.all([this.control.data(), ...names.flatMap((name) => (this.moments.get(name) ?? []).map((t) => t.data()))]);
+    const parts = await Promise.all([
+      this.control.data(),
+      ...names.flatMap((name) => (this.moments.get(name) ?? []).map((t) => t.data())),
+    ]);
     const state: OptimizerState = new Map([["control", parts[0] as Float32Array<ArrayBuffer>]]);
     let at = 1;
-    for (const name of names) this.buffers.forEach((_, i) => state.set(`${name}.${i}`, parts[at++] as Float32Array<ArrayBuffer>));
+    for (const name of names)
+      this.buffers.forEach((_, i) => state.set(`${name}.${i}`, parts[at++] as Float32Array<ArrayBuffer>));
     return state;
   }
 
   /** @throws FileError if the state is of another optimizer or other parameters; nothing changes then */
   restore(state: OptimizerState): void {
     const targets = new Map<string, Tensor<"f32">>([["control", this.control]]);
-    for (const [name, list] of this.moments) list.forEach((target, i) => targets.set(`${name}.${i}`, target));
+    for (const [name, list] of this.moments)
+      for (const [i, target] of list.entries()) targets.set(`${name}.${i}`, target);
     const faults = [...targets].flatMap(([name, target]) => {
       const found = state.get(name);
       if (!found) return [`${name} is missing`];
       return found.length === target.size ? [] : [`${name} has ${found.length} values instead of ${target.size}`];
     });
-    if (faults.length > 0) throw new FileError("optimizer-state", `restore: the optimizer state does not fit (${faults.join("; ")}); use the checkpoint of the same model and optimizer`);
+    if (faults.length > 0)
+      throw new FileError(
+        "optimizer-state",
+        `restore: the optimizer state does not fit (${faults.join("; ")}); use the checkpoint of the same model and optimizer`,
+      );
     for (const [name, target] of targets) target.write(state.get(name) as Float32Array<ArrayBuffer>);
   }
 
@@ -192,7 +227,10 @@ export abstract class Optimizer {
 
   /** Adds a moment buffer, zero at first. */
   protected addMoment(name: string): void {
-    this.moments.set(name, this.buffers.map(({ size }) => keep(zeros(this.device, [size]))));
+    this.moments.set(
+      name,
+      this.buffers.map(({ size }) => keep(zeros(this.device, [size]))),
+    );
   }
 
   protected moment(name: string, buffer: number): Tensor<"f32"> {
@@ -228,7 +266,9 @@ export abstract class Optimizer {
   }
 }
 
-function isGroups(parameters: readonly Tensor<"f32">[] | readonly ParameterGroup[]): parameters is readonly ParameterGroup[] {
+function isGroups(
+  parameters: readonly Tensor<"f32">[] | readonly ParameterGroup[],
+): parameters is readonly ParameterGroup[] {
   const first = parameters[0];
   return first !== undefined && "parameters" in first;
 }

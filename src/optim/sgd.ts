@@ -38,7 +38,14 @@ export class SGD extends Optimizer {
     this.device.dispatch(
       sgdKernel,
       "sgd",
-      { p: buffer.values, grad: buffer.grads, m: this.moment("m", index), blocks, groups: this.groups, control: this.control },
+      {
+        p: buffer.values,
+        grad: buffer.grads,
+        m: this.moment("m", index),
+        blocks,
+        groups: this.groups,
+        control: this.control,
+      },
       { words, momentum: this.momentum, dampening: this.dampening },
       [Math.ceil(words / 64)],
       { MOMENTUM: this.momentum > 0, NESTEROV: this.nesterov },

@@ -23,8 +23,8 @@ export function keep<T extends Disposable>(tensor: T): T {
 }
 
 /**
- * Runs `fn` and disposes every tensor made in it, except those in its result (also inside arrays and
- * plain objects), which pass to the scope around it.
+ * Runs `fn` and disposes every tensor made in it, except those in its result (also inside arrays, plain
+ * objects and objects with `tensors`, such as model states), which pass to the scope around it.
  * @throws ValueError if `fn` returns a promise: tensors made after the first await would escape
  */
 export function scope<R>(fn: () => R): R {
@@ -52,7 +52,9 @@ export function scope<R>(fn: () => R): R {
 function tensorsIn(value: unknown, found = new Set<Disposable>()): Set<Disposable> {
   if (value === null || typeof value !== "object") return found;
   if ("dispose" in value && "storage" in value) found.add(value as unknown as Disposable);
+  else if ("tensors" in value) tensorsIn(value.tensors, found);
   else if (Array.isArray(value)) for (const item of value) tensorsIn(item, found);
-  else if (Object.getPrototypeOf(value) === Object.prototype) for (const item of Object.values(value)) tensorsIn(item, found);
+  else if (Object.getPrototypeOf(value) === Object.prototype)
+    for (const item of Object.values(value)) tensorsIn(item, found);
   return found;
 }

@@ -1,0 +1,40 @@
+import type { Device } from "../gpu/device.ts";
+import type { Module } from "../nn/module.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import type { ModelState } from "./state.ts";
+
+/** What a checkpoint needs to build a model again; each kind adds its sizes. */
+export interface ModelConfig {
+  /** Name in the registry, for instance `lstm`. */
+  readonly kind: string;
+  readonly vocabSize: number;
+  readonly [option: string]: string | number | boolean;
+}
+
+export interface Forward {
+  /** [B, T, V] */
+  readonly logits: Tensor<"f32">;
+  /** After the last token. */
+  readonly state: ModelState;
+}
+
+/**
+ * A language model in its two forms. A test proves that they agree.
+ */
+export interface LanguageModel extends Module {
+  readonly device: Device;
+  readonly config: ModelConfig;
+  /** Parallel form, for training and prompts: token ids [B, T] from a state (zeros if left out). */
+  forward(tokens: Tensor, state?: ModelState): Forward;
+  /** The state before the first token, for `batch` texts; outlives scopes. */
+  initialState(batch: number): ModelState;
+  /** Recurrent form, for generation. Reads the weights as they are now; make a new one after training on. */
+  decoder(): Decoder;
+}
+
+/** One token at a time, with constant work and memory for recurrent models. */
+export interface Decoder {
+  /** Token ids [B] (u32) -> logits [B, V] and the next state; runs without recording gradients. */
+  step(tokens: Tensor, state: ModelState): Forward;
+  dispose(): void;
+}
