@@ -47,4 +47,4 @@ const projects = tests
     test: { ...test, sequence: { groupOrder } },
   }));
 
-export default defineConfig({ test: { projects, passWithNoTests: true, pool: "forks", maxWorkers: 2 } });
+export default defineConfig({ test: { projects, pool: "forks", maxWorkers: 2 } });
