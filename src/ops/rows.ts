@@ -1,0 +1,30 @@
+import type { Device, Groups } from "../gpu/device.ts";
+
+/** How a kernel that gives each row of a matrix LANES invocations is launched; the knobs are those of softmax.wgsl. */
+export interface RowLaunch {
+  /** Words a row: vectors of four where the row divides into them, else elements. */
+  readonly words: number;
+  readonly groups: Groups;
+  readonly knobs: { readonly word: string; readonly WIDTH: number; readonly LANES: number; readonly ROWS: number };
+}
+
+/** Words that an invocation takes before a row is spread over more of them. */
+const WORDS_A_LANE = 4;
+
+/**
+ * Invocations a row and rows a workgroup for `rows` contiguous rows of `length` elements: long rows get many
+ * invocations, short ones share a workgroup. On an emulated GPU a barrier costs about 20 ns for each invocation,
+ * so there a row gets few.
+ */
+export function launchRows(device: Device, rows: number, length: number, vectors = length % 4 === 0): RowLaunch {
+  const words = vectors ? length / 4 : length;
+  const most = device.software ? 8 : 256;
+  let lanes = 1;
+  while (lanes < most && lanes * WORDS_A_LANE < words) lanes *= 2;
+  const perGroup = Math.max(1, 64 / lanes);
+  return {
+    words,
+    groups: [Math.ceil(rows / perGroup)],
+    knobs: { word: vectors ? "vec4f" : "f32", WIDTH: vectors ? 4 : 1, LANES: lanes, ROWS: perGroup },
+  };
+}
