@@ -37,6 +37,11 @@ export interface Edge {
 
 let ids = 0;
 
+/** How many operations were recorded so far; ids of later ones are larger. */
+export function nodesMade(): number {
+  return ids;
+}
+
 /** One recorded operation. Lives while one of its outputs or a later node needs it. */
 export class GraphNode implements Origin {
   readonly id = ++ids;
