@@ -1,0 +1,237 @@
+// Normalisation of rows, with h = (x - mean) * rstd and rstd = 1 / sqrt(variance + eps): y = h * weight + bias, and
+// dx = rstd (g - mean(g) - h mean(g h)) with g = dy * weight, dweight = sum(dy h), dbias = sum(dy).
+// LayerNorm: a row is the last axis. GroupNorm: a row is a group of channels of a sample, G rows a sample.
+// RMSNorm (CENTER false): the mean counts as 0. The variance is taken around the mean in a second pass over the
+// row: E[x^2] - E[x]^2 is wrong by a factor of 5 in f32 where the mean is 10,000 times the spread.
+// Shapes: R rows of D elements; a word is one element, or four where D (and the channels of a group) allow vec4f.
+// For weight and its gradient the tensor is (N, C, I) with R = N G: C affine words, I positions that share one.
+// Dispatch: `forward`, `backward` ceil(R / ROWS) workgroups, LANES invocations a row; `affine` one invocation for
+// each of the C words of each of P chunks of samples, `collect` one for each of the C words.
+// Sources: Ba et al. 2016, https://arxiv.org/abs/1607.06450; Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467;
+// Wu and He 2018, https://arxiv.org/abs/1803.08494.
+
+alias word = vec4f;                // or f32
+const WIDTH: u32 = 4u;             // elements of a word
+override LANES: u32 = 32u;         // invocations a row, a power of two
+override ROWS: u32 = 2u;           // rows a workgroup
+override CENTER: bool = true;      // false: RMSNorm
+override WEIGHT: bool = true;      // without, `weight` is bound but not read
+override BIAS: bool = true;        // without, `bias` is bound but not read
+override SPREAD: bool = false;     // I > 1
+override ADD_WEIGHT: bool = false; // dweight += instead of =
+override ADD_BIAS: bool = false;   // dbias += instead of =
+
+struct Params {
+  rows: u32,       // R
+  words: u32,      // words a row
+  groups: u32,     // G
+  span: u32,       // affine words of a group
+  inner: u32,      // I
+  samples: u32,    // N
+  chunk: u32,      // samples a chunk
+  chunks: u32,     // P
+  count: f32,      // D
+  eps: f32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> x: array<word>;              // (R, D)
+@group(0) @binding(2) var<storage, read> weight: array<word>;         // (C)
+@group(0) @binding(3) var<storage, read> bias: array<word>;           // (C)
+@group(0) @binding(4) var<storage, read_write> y: array<word>;        // (R, D)
+@group(0) @binding(5) var<storage, read_write> stats: array<vec2f>;   // (R): mean, rstd
+@group(0) @binding(6) var<storage, read> rowstats: array<vec2f>;      // (R): stats
+@group(0) @binding(7) var<storage, read> dy: array<word>;             // (R, D)
+@group(0) @binding(8) var<storage, read_write> dx: array<word>;       // (R, D)
+@group(0) @binding(9) var<storage, read_write> shares: array<word>;   // (P, 2, C): of dweight and dbias
+@group(0) @binding(10) var<storage, read> parts: array<word>;         // (P, 2, C): shares
+@group(0) @binding(11) var<storage, read_write> dweight: array<word>; // (C)
+@group(0) @binding(12) var<storage, read_write> dbias: array<word>;   // (C)
+
+// Twice as long as a workgroup, so that two sums in a row need no barrier between them.
+var<workgroup> sums: array<f32, LANES * ROWS * 2u>;
+
+fn sum_of(v: word) -> f32 {
+  let w = vec4f(v);
+  if (WIDTH == 1u) {
+    return w.x;
+  }
+  return (w.x + w.y) + (w.z + w.w);
+}
+
+fn row_sum(value: f32, lane: u32, first: u32) -> f32 {
+  sums[first + lane] = value;
+  workgroupBarrier();
+  for (var half = LANES / 2u; half >= 16u; half /= 2u) {
+    if (lane < half) {
+      sums[first + lane] += sums[first + lane + half];
+    }
+    workgroupBarrier();
+  }
+  var total = sums[first];
+  for (var i = 1u; i < min(LANES, 16u); i++) {
+    total += sums[first + i];
+  }
+  return total;
+}
+
+// Affine word of word w of a row.
+fn affine_of(row: u32, w: u32) -> u32 {
+  if (SPREAD) {
+    return row % params.groups * params.span + w / params.inner;
+  }
+  return row % params.groups * params.span + w;
+}
+
+@compute @workgroup_size(LANES, ROWS)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
+) {
+  let lane = local.x;
+  let first = local.y * LANES;
+  let row = (group.x + group.y * groups.x) * ROWS + local.y;
+  let words = select(0u, params.words, row < params.rows);
+  let start = row * params.words;
+  var mean = 0.0;
+  if (CENTER) {
+    var sum = word(0.0);
+    for (var w = lane; w < words; w += LANES) {
+      sum += x[start + w];
+    }
+    mean = row_sum(sum_of(sum), lane, first) / params.count;
+  }
+  var squares = word(0.0);
+  for (var w = lane; w < words; w += LANES) {
+    let d = x[start + w] - mean;
+    squares += d * d;
+  }
+  let variance = row_sum(sum_of(squares), lane, first + LANES * ROWS) / params.count;
+  let rstd = inverseSqrt(variance + params.eps);
+  for (var w = lane; w < words; w += LANES) {
+    var v = (x[start + w] - mean) * rstd;
+    let a = affine_of(row, w);
+    if (WEIGHT) {
+      v *= weight[a];
+    }
+    if (BIAS) {
+      v += bias[a];
+    }
+    y[start + w] = v;
+  }
+  if (lane == 0u && row < params.rows) {
+    stats[row] = vec2f(mean, rstd);
+  }
+}
+
+@compute @workgroup_size(LANES, ROWS)
+fn backward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
+) {
+  let lane = local.x;
+  let first = local.y * LANES;
+  let row = (group.x + group.y * groups.x) * ROWS + local.y;
+  let words = select(0u, params.words, row < params.rows);
+  let start = row * params.words;
+  let s = rowstats[min(row, params.rows - 1u)];
+  var along = word(0.0);
+  var sum = word(0.0);
+  for (var w = lane; w < words; w += LANES) {
+    var g = dy[start + w];
+    if (WEIGHT) {
+      g *= weight[affine_of(row, w)];
+    }
+    along += g * (x[start + w] - s.x) * s.y;
+    sum += g;
+  }
+  let slope = row_sum(sum_of(along), lane, first) / params.count;
+  var level = 0.0;
+  if (CENTER) {
+    level = row_sum(sum_of(sum), lane, first + LANES * ROWS) / params.count;
+  }
+  for (var w = lane; w < words; w += LANES) {
+    var g = dy[start + w];
+    if (WEIGHT) {
+      g *= weight[affine_of(row, w)];
+    }
+    let h = (x[start + w] - s.x) * s.y;
+    dx[start + w] = s.y * (g - level - h * slope);
+  }
+}
+
+@compute @workgroup_size(LANES, ROWS)
+fn affine(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let i = (group.x + group.y * groups.x) * LANES * ROWS + local;
+  let channels = params.groups * params.span;
+  let p = i / channels;
+  if (p < params.chunks) {
+    let c = i % channels;
+    var share_weight = word(0.0);
+    var share_bias = word(0.0);
+    let last = min((p + 1u) * params.chunk, params.samples);
+    for (var n = p * params.chunk; n < last; n++) {
+      let s = rowstats[n * params.groups + c / params.span];
+      let start = (n * channels + c) * params.inner;
+      for (var k = start; k < start + params.inner; k++) {
+        let g = dy[k];
+        share_weight += g * (x[k] - s.x) * s.y;
+        share_bias += g;
+      }
+    }
+    shares[p * 2u * channels + c] = share_weight;
+    shares[(p * 2u + 1u) * channels + c] = share_bias;
+  }
+}
+
+fn total_of(c: u32, which: u32) -> word {
+  let channels = params.groups * params.span;
+  var total = word(0.0);
+  for (var p = 0u; p < params.chunks; p++) {
+    total += parts[(p * 2u + which) * channels + c];
+  }
+  return total;
+}
+
+fn store_weight(c: u32) {
+  var total = total_of(c, 0u);
+  if (ADD_WEIGHT) {
+    total += dweight[c];
+  }
+  dweight[c] = total;
+}
+
+@compute @workgroup_size(LANES, ROWS)
+fn collectWeight(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let c = (group.x + group.y * groups.x) * LANES * ROWS + local;
+  if (c < params.groups * params.span) {
+    store_weight(c);
+  }
+}
+
+@compute @workgroup_size(LANES, ROWS)
+fn collect(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) local: u32,
+) {
+  let c = (group.x + group.y * groups.x) * LANES * ROWS + local;
+  if (c < params.groups * params.span) {
+    store_weight(c);
+    var total = total_of(c, 1u);
+    if (ADD_BIAS) {
+      total += dbias[c];
+    }
+    dbias[c] = total;
+  }
+}
