@@ -8,12 +8,13 @@ import { type CompileJob, type CompileResult, compileAll } from "./compile.ts";
 
 const NAMES = kernelNames(process.cwd());
 
-/** The file as it lies and as a production build strips it, and one that must fail. */
+/** The file as it lies with all entry points, its text as a production build strips it, and a kernel that must fail. */
 function jobsOf(names: readonly string[]): CompileJob[] {
   const jobs = names.flatMap((name) =>
     [false, true].map((minify) => {
       const { source, features, entries } = loadKernel(process.cwd(), name, minify);
-      return { name: minify ? `${name} stripped` : name, source, features, entries: Object.keys(entries) };
+      if (minify) return { name: `${name} stripped`, source, features, entries: [] };
+      return { name, source, features, entries: Object.keys(entries) };
     }),
   );
   const wrong = "@compute @workgroup_size(1) fn main() { let x: u32 = 1.5; }";

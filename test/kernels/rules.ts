@@ -59,7 +59,7 @@ export function findFaults(source: string): string[] {
   for (const part of ["Shapes:", "Dispatch:"])
     if (!head.includes(part)) faults.push(`1: the head comment has no "${part}"`);
   lines.forEach((line, index) => {
-    if (/var<storage/.test(line) && !/;\s*\/\/ ?(\(.+\)|any |as )/.test(line))
+    if (/var<storage/.test(line) && !/;\s*\/\/.*(\(.+\)|\b(any|as) )/.test(line))
       faults.push(`${index + 1}: the binding does not end in a comment with its shape, such as // (B, T, C)`);
   });
   for (const fn of functions(source))
