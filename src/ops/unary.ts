@@ -26,6 +26,11 @@ const functions = {
 /** Activations that a layer can name. */
 export type Activation = Exclude<keyof typeof functions, "affine">;
 
+/** Number of an activation in kernels that apply one. */
+export function activationNumber(activation: Activation): number {
+  return functions[activation].op;
+}
+
 function unary(name: keyof typeof functions, x: Tensor, scale = 1, shift = 0): Tensor<"f32"> {
   x.check(name);
   const { op, reads } = functions[name];

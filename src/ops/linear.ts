@@ -1,0 +1,76 @@
+import unaryKernel from "../../kernels/elementwise/unary.wgsl";
+import { record } from "../autograd/graph.ts";
+import { gradEnabled } from "../autograd/mode.ts";
+import { ShapeError } from "../gpu/errors.ts";
+import { empty } from "../tensor/create.ts";
+import { sameShape, show, sizeOf } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { checkFloats } from "./check.ts";
+import { columnSums } from "./columns.ts";
+import { type FusedActivation, product } from "./product.ts";
+import { activate, activationNumber } from "./unary.ts";
+
+export interface LinearOptions {
+  /** Applied to the result without a launch of its own. */
+  readonly activation?: FusedActivation;
+}
+
+/** Activations whose slope can be read off their result; for the others backward needs what went in. */
+const READ_FROM_RESULT = new Set<FusedActivation>(["relu", "tanh", "sigmoid"]);
+
+/**
+ * activation(x weight^T + bias): [..., in] -> [..., out].
+ * @param weight [out, in], as PyTorch stores it
+ * @param bias [out]
+ * @throws ShapeError if the sizes do not fit
+ */
+export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null, { activation }: LinearOptions = {}): Tensor<"f32"> {
+  check(x, weight, bias);
+  const inputs = bias ? [x, weight, bias] : [x, weight];
+  const recorded = gradEnabled() && inputs.some((input) => input.requiresGrad);
+  if (activation && recorded && !READ_FROM_RESULT.has(activation)) return activate(linear(x, weight, bias), activation);
+  const [outSize, inSize] = weight.shape as [number, number];
+  const rows = sizeOf(x.shape.slice(0, -1));
+  const { device } = x;
+  const y = empty(device, [...x.shape.slice(0, -1), outSize]);
+  product(device, { a: x, b: weight, bias, out: y, M: rows, N: outSize, K: inSize, transposeB: true, activation });
+  record("linear", [y], inputs, [x, weight, ...(activation ? [y] : [])], ([dy], sink, [x, weight, y]) => {
+    if (!dy) return [];
+    const dSum = activation && y ? slopeTimes(dy, y, activation) : dy;
+    const dx = sink.needs(0) ? empty(device, x.shape) : null;
+    if (dx) product(device, { a: dSum, b: weight, out: dx, M: rows, N: inSize, K: outSize });
+    const slot = sink.into(1);
+    const dWeight = sink.needs(1) ? (slot?.grad ?? empty(device, weight.shape)) : null;
+    if (dWeight) {
+      const sizes = { M: outSize, N: inSize, K: rows, transposeA: true };
+      product(device, { a: dSum, b: x, out: dWeight, accumulate: slot?.accumulate, ...sizes });
+    }
+    const biasSlot = sink.into(2);
+    const dBias = sink.needs(2) ? (biasSlot?.grad ?? empty(device, [outSize])) : null;
+    if (dBias) columnSums(dSum, dBias, biasSlot?.accumulate);
+    return [dx, slot ? null : dWeight, biasSlot ? null : dBias];
+  });
+  return y;
+}
+
+/** dy f'(the sum), by the result y = f(the sum). */
+function slopeTimes(dy: Tensor, y: Tensor, activation: FusedActivation): Tensor {
+  const words = Math.ceil(y.size / 4);
+  const d = empty(y.device, y.shape);
+  const params = { words, scale: 1, shift: 0 };
+  y.device.dispatch(unaryKernel, "backward", { x: y, dy, y: d }, params, [Math.ceil(words / 64)], { OP: activationNumber(activation) });
+  return d;
+}
+
+function check(x: Tensor, weight: Tensor, bias: Tensor | null): void {
+  checkFloats("linear", x, weight);
+  if (bias) checkFloats("linear", bias);
+  if (weight.shape.length !== 2) throw new ShapeError(`linear: weight is ${show(weight.shape)}; it must be [out, in]`);
+  const [outSize, inSize] = weight.shape;
+  if (x.shape.at(-1) !== inSize) {
+    throw new ShapeError(`linear: x is ${show(x.shape)} and weight is ${show(weight.shape)}; the last size of both must be equal, weight being [out, in]`);
+  }
+  if (bias && !sameShape(bias.shape, [outSize as number])) {
+    throw new ShapeError(`linear: bias is ${show(bias.shape)} and weight is ${show(weight.shape)}; bias must be [${outSize}]`);
+  }
+}
