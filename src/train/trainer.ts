@@ -14,8 +14,8 @@ import type { Optimizer, OptimizerState } from "../optim/optimizer.ts";
 import type { Schedule } from "../optim/schedule.ts";
 import { capture } from "../tensor/capture.ts";
 import { empty } from "../tensor/create.ts";
-import { type Generator, type GeneratorState, generatorsOf } from "../tensor/generator.ts";
-import { keep } from "../tensor/scope.ts";
+import { type GeneratorState, generatorsOf } from "../tensor/generator.ts";
+import { keep, scope } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Batches, type BatchState, streamBatches } from "../text/batches.ts";
 import { HISTORY_CAPACITY, History, type StepRecord } from "./history.ts";
@@ -35,6 +35,8 @@ export interface TrainerOptions {
   readonly onReport?: (report: TrainReport) => void;
   /** Default 250. */
   readonly reportEveryMs?: number;
+  /** False: record every step anew instead of replaying a captured one; slower, for debugging. */
+  readonly captured?: boolean;
 }
 
 export interface TrainReport {
@@ -116,8 +118,14 @@ export class Trainer {
     this.running = true;
     try {
       this.options.model.train();
-      this.plan ??= await capture(this.device, () => this.record());
-      await this.loop(steps, this.plan, signal);
+      this.advanceGenerators();
+      if (this.options.captured === false) {
+        await this.loop(steps, () => scope(() => this.record()), signal);
+      } else {
+        this.plan ??= await capture(this.device, () => this.record());
+        const plan = this.plan;
+        await this.loop(steps, () => plan.replay(), signal);
+      }
     } finally {
       this.running = false;
     }
@@ -160,7 +168,7 @@ export class Trainer {
       step: this.done,
       batches: this.options.batches.state(),
       optimizer: await this.options.optimizer.state(),
-      generators: await Promise.all(generatorsOf(this.device).map((generator: Generator) => generator.state())),
+      generators: await Promise.all(generatorsOf(this.device).map((generator) => generator.state())),
       carried: (await this.carried?.data()) ?? new Map(),
     };
   }
@@ -170,7 +178,7 @@ export class Trainer {
     this.options.optimizer.restore(state.optimizer);
     this.options.batches.restore(state.batches);
     this.carried?.restore(state.carried);
-    generatorsOf(this.device).forEach((generator: Generator, i: number) => {
+    generatorsOf(this.device).forEach((generator, i) => {
       const saved = state.generators[i];
       if (saved) generator.restore(saved);
     });
@@ -197,7 +205,6 @@ export class Trainer {
   /** The step, as it is captured. */
   private record(): null {
     const { model, optimizer } = this.options;
-    for (const generator of generatorsOf(this.device)) generator.advance();
     optimizer.zeroGrad();
     const share = 1 / this.inputs.length;
     let total: Tensor<"f32"> | null = null;
@@ -211,10 +218,16 @@ export class Trainer {
     });
     optimizer.step();
     this.history.append(total as unknown as Tensor<"f32">, optimizer);
+    this.advanceGenerators();
     return null;
   }
 
-  private async loop(steps: number, plan: Plan<unknown>, signal: AbortSignal | undefined): Promise<void> {
+  /** Gives the next step new random numbers, where this one drew any. */
+  private advanceGenerators(): void {
+    for (const generator of generatorsOf(this.device)) if (generator.calls > 0) generator.advance();
+  }
+
+  private async loop(steps: number, runStep: () => void, signal: AbortSignal | undefined): Promise<void> {
     const { optimizer, schedule, batches, reportEveryMs = 250 } = this.options;
     const inFlight: Promise<void>[] = [];
     let reported = performance.now();
@@ -227,7 +240,7 @@ export class Trainer {
         inputs.write(batch.inputs);
         (this.targets[i] as Tensor<"i32">).write(batch.targets);
       });
-      plan.replay();
+      runStep();
       this.done++;
       unreported++;
       inFlight.push(this.device.sync());

@@ -1,0 +1,100 @@
+import type { Device } from "../gpu/device.ts";
+import { FileError, ValueError } from "../gpu/errors.ts";
+import type { InitOptions } from "../nn/init.ts";
+import type { LanguageModel, ModelConfig } from "./language.ts";
+import { type RecurrentConfig, RecurrentLanguageModel } from "./recurrent.ts";
+
+/** A size that a person can choose, with bounds that make sense. */
+export interface ModelOption {
+  readonly name: string;
+  readonly label: string;
+  readonly default: number;
+  readonly min: number;
+  readonly max: number;
+  readonly step: number;
+}
+
+/** A kind of language model: what pages offer and checkpoints name. */
+export interface ModelKind {
+  readonly kind: string;
+  readonly label: string;
+  /** One sentence for people who choose. */
+  readonly summary: string;
+  /** Whether the state carries over from batch to batch in training. */
+  readonly recurrent: boolean;
+  readonly options: readonly ModelOption[];
+  /** @throws ValueError if a size is missing or out of range */
+  create(device: Device, config: ModelConfig, init?: InitOptions): LanguageModel;
+  /** Trainable values of a configuration, without building it. */
+  parameterCount(config: ModelConfig): number;
+}
+
+const recurrentOptions: readonly ModelOption[] = [
+  { name: "embeddingSize", label: "Embedding", default: 64, min: 8, max: 1024, step: 8 },
+  { name: "hiddenSize", label: "Hidden units", default: 256, min: 8, max: 2048, step: 8 },
+  { name: "numLayers", label: "Layers", default: 1, min: 1, max: 8, step: 1 },
+  { name: "dropout", label: "Dropout between layers", default: 0, min: 0, max: 0.9, step: 0.05 },
+];
+
+function recurrent(kind: RecurrentConfig["kind"], label: string, gates: number, summary: string): ModelKind {
+  return {
+    kind,
+    label,
+    summary,
+    recurrent: true,
+    options: recurrentOptions,
+    create: (device, config, init) =>
+      new RecurrentLanguageModel(device, checked(config, recurrentOptions) as RecurrentConfig, init),
+    parameterCount: (config) => {
+      const { vocabSize, embeddingSize, hiddenSize, numLayers } = config as RecurrentConfig;
+      let count = vocabSize * embeddingSize + vocabSize * (hiddenSize + 1);
+      for (let layer = 0; layer < numLayers; layer++) {
+        const inputs = layer === 0 ? embeddingSize : hiddenSize;
+        count += gates * hiddenSize * (inputs + hiddenSize + 2);
+      }
+      return count;
+    },
+  };
+}
+
+/** Every kind of language model, in the order in which pages list them. */
+export const modelKinds: readonly ModelKind[] = [
+  recurrent("rnn", "RNN", 1, "One tanh layer that feeds back into itself; forgets quickly, and shows why the others exist."),
+  recurrent("gru", "GRU", 3, "Two gates decide what to keep; nearly as good as an LSTM at three quarters of its size."),
+  recurrent("lstm", "LSTM", 4, "A protected memory cell with three gates; the classic character-level writer."),
+];
+
+/** @throws ValueError naming the kinds that exist */
+export function modelKind(kind: string): ModelKind {
+  const found = modelKinds.find((one) => one.kind === kind);
+  if (!found) throw new ValueError(`modelKind: no model is called ${kind}; there are ${modelKinds.map((one) => one.kind).join(", ")}`);
+  return found;
+}
+
+/** Builds a model from its configuration, such as a checkpoint's. */
+export function createModel(device: Device, config: ModelConfig, init?: InitOptions): LanguageModel {
+  return modelKind(config.kind).create(device, config, init);
+}
+
+/** @throws FileError if `value` is no configuration of a known kind */
+export function configFrom(value: unknown): ModelConfig {
+  const config = value as ModelConfig;
+  const known = typeof value === "object" && value !== null && modelKinds.some(({ kind }) => kind === config.kind);
+  if (!known) throw new FileError("model-kind", `checkpoint: its model is ${JSON.stringify(config?.kind ?? value)}; this engine reads ${modelKinds.map(({ kind }) => kind).join(", ")}`);
+  checked(config, modelKind(config.kind).options);
+  return config;
+}
+
+function checked(config: ModelConfig, options: readonly ModelOption[]): ModelConfig {
+  if (!(Number.isInteger(config.vocabSize) && config.vocabSize > 0)) {
+    throw new ValueError(`${config.kind}: vocabSize is ${config.vocabSize}; use the tokenizer's`);
+  }
+  for (const { name, min, step } of options) {
+    const value = config[name];
+    const whole = step < 1 || Number.isInteger(value);
+    if (typeof value !== "number" || !Number.isFinite(value) || value < Math.min(min, 1) || !whole) {
+      throw new ValueError(`${config.kind}: ${name} is ${value}; use a ${step < 1 ? "number" : "whole number"} of ${Math.min(min, 1)} or more`);
+    }
+  }
+  return config;
+}

@@ -1,0 +1,46 @@
+import type { Device } from "../gpu/device.ts";
+import { layerNorm, rmsNorm } from "../ops/norm.ts";
+import type { Tensor } from "../tensor/tensor.ts";
+import { constantInit } from "./init.ts";
+import { Module, type Parameter } from "./module.ts";
+
+export interface NormOptions {
+  /** Added to the variance; default 1e-5. */
+  readonly eps?: number;
+}
+
+/** Normalises the last axis to mean 0 and variance 1, then scales and shifts it, as torch.nn.LayerNorm. */
+export class LayerNorm extends Module {
+  readonly weight: Parameter;
+  readonly bias: Parameter;
+  private readonly eps: number;
+
+  constructor(device: Device, size: number, options: NormOptions = {}) {
+    super();
+    this.eps = options.eps ?? 1e-5;
+    this.weight = this.parameter("weight", constantInit(device, [size], 1));
+    this.bias = this.parameter("bias", constantInit(device, [size], 0));
+  }
+
+  /** [..., size] -> [..., size] */
+  forward(x: Tensor): Tensor<"f32"> {
+    return layerNorm(x, this.weight, this.bias, this.eps);
+  }
+}
+
+/** Divides the last axis by its root mean square and scales it, as torch.nn.RMSNorm. */
+export class RMSNorm extends Module {
+  readonly weight: Parameter;
+  private readonly eps: number;
+
+  constructor(device: Device, size: number, options: NormOptions = {}) {
+    super();
+    this.eps = options.eps ?? 1e-5;
+    this.weight = this.parameter("weight", constantInit(device, [size], 1));
+  }
+
+  /** [..., size] -> [..., size] */
+  forward(x: Tensor): Tensor<"f32"> {
+    return rmsNorm(x, this.weight, this.eps);
+  }
+}
