@@ -1,5 +1,5 @@
 import { afterEach, expect, test, vi } from "vitest";
-import { CHROME_FLAGS, findChrome, findVulkan } from "../../scripts/chrome.ts";
+import { findChrome, findVulkan } from "../../scripts/chrome.ts";
 
 afterEach(() => vi.unstubAllEnvs());
 
@@ -16,8 +16,4 @@ test("a CHROME_PATH that leads nowhere is named", async () => {
 test("a Vulkan driver that the caller chose stays", () => {
   vi.stubEnv("VK_ICD_FILENAMES", "/my/driver.json");
   expect(findVulkan(null)).toEqual({ env: {} });
-});
-
-test("tests run on the emulated GPU unless told otherwise", () => {
-  expect(CHROME_FLAGS).toContain("--use-webgpu-adapter=swiftshader");
 });
