@@ -1,0 +1,84 @@
+// One step of a GRU layer in one direction, for generation; no gradient.
+//   a = table[token], b = h0 W_hh^T + b_hh, both in blocks r, z, n
+//   r = sigmoid(a_r + b_r), z = sigmoid(a_z + b_z), n = tanh(a_n + r b_n), hn = (1 - z) n + z h0
+// `table` is either the embedding already multiplied by W_ih^T, b_ih added, a row a token of the vocabulary,
+// so that the sampled token selects its row on the device, or the product of a layer's input, a row a batch entry.
+// Shapes: B batch, H units, V rows of the table; h0 and hn may hold the states of more layers, at `slot` that of this.
+// Dispatch: ceil(H / UNITS) x B workgroups. hn must not be h0.
+// Source: Cho et al. 2014 with the reset gate after the product, as in torch.nn.GRU.
+
+override LANES: u32 = 128u;  // invocations a workgroup, a multiple of UNITS; LANES / UNITS lanes share the inner sum of a unit
+override UNITS: u32 = 16u;   // units a workgroup
+override SPAN: u32 = 256u;   // values of h0 held in workgroup memory at a time
+
+struct Params {
+  width: u32,   // H
+  slot: u32,    // where the layer's state begins in h0 and hn
+  lookup: u32,  // 1 if tokens select rows of table, else batch entry b takes row b
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> table: array<f32>;      // (V, 3 H)
+@group(0) @binding(2) var<storage, read> tokens: array<u32>;     // (B)
+@group(0) @binding(3) var<storage, read> weights: array<vec4f>;  // (H + 1, H), the bias last (pack.wgsl)
+@group(0) @binding(4) var<storage, read> h0: array<f32>;         // (.., B, H)
+@group(0) @binding(5) var<storage, read_write> hn: array<f32>;   // (.., B, H)
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;    // (B, H), hn of this layer
+
+var<workgroup> values: array<f32, SPAN>;                    // a part of h0
+var<workgroup> parts: array<vec4f, LANES - UNITS + 1u>;  // sums of the lanes that help another
+
+fn safe_exp(x: vec4f) -> vec4f {
+  return select(exp(clamp(x, vec4f(-87.0), vec4f(88.7))), vec4f(0.0), x < vec4f(-87.0));
+}
+
+fn sigmoid(x: vec4f) -> vec4f {
+  return 1.0 / (1.0 + safe_exp(-x));
+}
+
+fn safe_tanh(x: vec4f) -> vec4f {
+  let squared = x * x;
+  let series = x * (1.0 - squared * (1.0 / 3.0 - squared * (2.0 / 15.0)));
+  let whole = 1.0 - 2.0 / (exp(clamp(2.0 * x, vec4f(-30.0), vec4f(30.0))) + 1.0);
+  return select(whole, series, abs(x) < vec4f(0.1));
+}
+
+@compute @workgroup_size(LANES)
+fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
+  let width = params.width;
+  let unit = group.x * UNITS + lane % UNITS;
+  let weight = min(unit, width - 1u);
+  let state = params.slot + group.y * width;
+  var sum = vec4f(0.0);
+  for (var first = 0u; first < width; first += SPAN) {
+    let count = min(SPAN, width - first);
+    workgroupBarrier();
+    for (var k = lane; k < count; k += LANES) {
+      values[k] = h0[state + first + k];
+    }
+    workgroupBarrier();
+    for (var k = lane / UNITS; k < count; k += LANES / UNITS) {
+      sum += weights[weight + (first + k) * width] * values[k];
+    }
+  }
+  if (lane >= UNITS) {
+    parts[lane - UNITS] = sum;
+  }
+  workgroupBarrier();
+  if (lane < UNITS && unit < width) {
+    for (var at = lane; at < LANES - UNITS; at += UNITS) {
+      sum += parts[at];
+    }
+    sum += weights[width * width + unit];
+    var row = group.y;
+    if (params.lookup == 1u) {
+      row = tokens[group.y];
+    }
+    let a = row * 3u * width + unit;
+    let gates = sigmoid(sum + vec4f(table[a], table[a + width], 0.0, 0.0));
+    let n = safe_tanh(vec4f(table[a + 2u * width] + gates.x * sum.z)).x;
+    let h = n + gates.y * (h0[state + unit] - n);
+    hn[state + unit] = h;
+    y[group.y * width + unit] = h;
+  }
+}
