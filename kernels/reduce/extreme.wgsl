@@ -1,9 +1,12 @@
 // Where the maximum or minimum along an axis is, and the gradient of taking it: index[o, i] = first r with x[o, r, i] extreme;
 // dx[o, r, i] = dy[o, i] if r = index[o, i], else 0.
 // Shapes: x and dx are (O, R, I), index and dy (O, I). The lowest of equal places wins; a NaN counts as extreme.
-// Dispatch: `index`, one workgroup a column (o, i); `backward`, ceil(O R I / BLOCK) workgroups, one element an invocation.
+// Dispatch: `forward`, ceil(O I / (BLOCK / HEIGHT)) workgroups, HEIGHT invocations a column (o, i);
+// `backward`, ceil(O R I / BLOCK) workgroups, one element an invocation.
 
-override BLOCK: u32 = 64u;          // invocations a workgroup, a power of two
+override BLOCK: u32 = 64u;          // invocations a workgroup
+override HEIGHT: u32 = 64u;         // invocations a column, a power of two
+override ALONG: bool = true;        // neighbouring invocations take neighbouring elements of a column; false: neighbouring columns
 override SMALLEST: bool = false;    // minimum instead of maximum
 
 struct Params {
@@ -42,13 +45,16 @@ fn forward(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let column = group.x + group.y * groups.x;
+  let across = BLOCK / HEIGHT;
+  let part = select(lane / across, lane % HEIGHT, ALONG);
+  let slot = select(lane % across, lane / HEIGHT, ALONG);
+  let column = (group.x + group.y * groups.x) * across + slot;
   let live = column < params.columns;
   let base = (column / params.inner) * params.count * params.inner + column % params.inner;
   var best = 0u;
   var at = 0xffffffffu;
   if (live) {
-    for (var r = lane; r < params.count; r += BLOCK) {
+    for (var r = part; r < params.count; r += HEIGHT) {
       let key = rank_of(x[base + r * params.inner]);
       if (key > best || at == 0xffffffffu) {
         best = key;
@@ -56,21 +62,26 @@ fn forward(
       }
     }
   }
-  keys[lane] = best;
-  places[lane] = at;
-  for (var half = BLOCK / 2u; half > 0u; half /= 2u) {
-    workgroupBarrier();
-    if (lane < half) {
-      let key = keys[lane + half];
-      let other = places[lane + half];
-      if (key > keys[lane] || (key == keys[lane] && other < places[lane])) {
-        keys[lane] = key;
-        places[lane] = other;
+  if (HEIGHT > 1u) {
+    let mine = slot * HEIGHT + part;
+    keys[mine] = best;
+    places[mine] = at;
+    for (var half = HEIGHT / 2u; half > 0u; half /= 2u) {
+      workgroupBarrier();
+      if (part < half) {
+        let key = keys[mine + half];
+        let other = places[mine + half];
+        if (key > keys[mine] || (key == keys[mine] && other < places[mine])) {
+          keys[mine] = key;
+          places[mine] = other;
+        }
       }
     }
+    workgroupBarrier();
+    at = places[slot * HEIGHT];
   }
-  if (live && lane == 0u) {
-    index[column] = places[0];
+  if (live && part == 0u) {
+    index[column] = at;
   }
 }
 

@@ -16,7 +16,8 @@ export interface Columns {
   readonly inner: number;
 }
 
-const BLOCK = 64;
+/** Invocations a workgroup of the reducing kernels. */
+export const BLOCK = 64;
 /** An invocation adds up so many elements of a column before the column is split among workgroups, then half as many. */
 const LONGEST_RUN = 128;
 /** Enough invocations to fill a large GPU. */
@@ -25,7 +26,7 @@ const ENOUGH = 16384;
 type Slot = ReturnType<GradSink["into"]>;
 
 /** Invocations a column: few where columns are many, and never more than a quarter of its elements. */
-function heightOf(columns: number, count: number, inner: number): number {
+export function heightOf(columns: number, count: number, inner: number): number {
   // Side by side, eight columns at least, so that neighbours read neighbouring memory.
   const most = inner === 1 ? BLOCK : BLOCK / 8;
   let height = 1;

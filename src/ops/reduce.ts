@@ -6,7 +6,7 @@ import { axisOf, broadcastShapes, type Shape, sameShape, show, sizeOf } from "..
 import type { Tensor } from "../tensor/tensor.ts";
 import { checkFloats } from "./check.ts";
 import { stretch } from "./expand.ts";
-import { type Columns, columnsOf, reduceColumns, sumAxes, sumOnto } from "./fold.ts";
+import { BLOCK, type Columns, columnsOf, heightOf, reduceColumns, sumAxes, sumOnto } from "./fold.ts";
 import { reshape } from "./reshape.ts";
 
 export interface ReduceOptions {
@@ -131,6 +131,11 @@ function extremeOf(op: "max" | "min", x: Tensor, columns: Columns): Tensor<"f32"
 export function placeOf(op: "max" | "min", x: Tensor, { outer, count, inner }: Columns): Tensor<"u32"> {
   const columns = outer * inner;
   const index = empty(x.device, [outer, inner], "u32");
-  x.device.dispatch(extremeKernel, "forward", { x, index }, { columns, count, inner }, [columns], { SMALLEST: op === "min" });
+  const height = heightOf(columns, count, inner);
+  x.device.dispatch(extremeKernel, "forward", { x, index }, { columns, count, inner }, [Math.ceil((columns * height) / BLOCK)], {
+    SMALLEST: op === "min",
+    HEIGHT: height,
+    ALONG: inner === 1,
+  });
   return index;
 }
