@@ -1,0 +1,54 @@
+import type { HeldOutPoint, Point } from "./protocol.ts";
+
+/** More points than a chart has pixels help nobody. */
+const MOST = 4000;
+
+/** What a chart can have along x. */
+export type Axis = "step" | "tokens" | "seconds";
+
+/** The curves of one run. Beyond a few thousand points every second one is dropped, again and again. */
+export class Curve {
+  points: Point[] = [];
+  heldOut: HeldOutPoint[] = [];
+  private stride = 1;
+  private seen = 0;
+
+  add(points: readonly Point[]): void {
+    for (const point of points) if (this.seen++ % this.stride === 0) this.points.push(point);
+    if (this.points.length > MOST) {
+      this.points = everySecond(this.points);
+      this.stride *= 2;
+    }
+  }
+
+  addHeldOut(point: HeldOutPoint): void {
+    this.heldOut.push(point);
+    if (this.heldOut.length > MOST) this.heldOut = everySecond(this.heldOut);
+  }
+
+  /** Drops what lies after `step`: the run went back to a checkpoint. */
+  rewind(step: number): void {
+    this.points = this.points.filter((point) => point.step <= step);
+    this.heldOut = this.heldOut.filter((point) => point.step <= step);
+  }
+
+  get last(): Point | undefined {
+    return this.points.at(-1);
+  }
+
+  /** Lowest held-out loss; before the first evaluation, the lowest training loss. */
+  get best(): number {
+    const losses = (this.heldOut.length ? this.heldOut : this.points).map((point) => point.loss);
+    return losses.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  }
+
+  /** Steps a second of late, for the time left; null before there is a measure. */
+  get pace(): number | null {
+    const to = this.points.at(-1);
+    const from = this.points.at(-40) ?? this.points[0];
+    if (!to || !from || to.seconds <= from.seconds) return null;
+    return (to.step - from.step) / (to.seconds - from.seconds);
+  }
+}
+
+const everySecond = <T>(items: readonly T[]): T[] => items.filter((_, i) => i % 2 === 0);

@@ -1,0 +1,35 @@
+import { createActions } from "./actions.ts";
+import { createState } from "./state.ts";
+import { mountDevice } from "./ui/device.ts";
+import { mountDrop } from "./ui/drop.ts";
+import { mountLoss } from "./ui/loss.ts";
+import { mountMeters } from "./ui/meters.ts";
+import { mountRuns } from "./ui/runs.ts";
+import { mountSamples } from "./ui/samples.ts";
+import { mountSettings } from "./ui/settings.ts";
+import { mountTalk } from "./ui/talk.ts";
+import { mountTexts } from "./ui/texts.ts";
+import { mountTheme } from "./ui/theme.ts";
+import { mountTransport } from "./ui/transport.ts";
+
+const state = createState();
+const answer = { take: (_piece: string) => {} };
+const actions = createActions(state, (piece) => answer.take(piece));
+
+mountTheme(state);
+mountDevice(state);
+mountTransport(state, actions);
+mountTexts(state, actions);
+mountSettings(state, actions);
+mountLoss(state);
+mountMeters(state);
+mountSamples(state);
+answer.take = mountTalk(state, actions);
+mountRuns(state);
+mountDrop(actions);
+
+document.addEventListener("visibilitychange", () => {
+  if (document.visibilityState === "hidden") actions.keep();
+});
+
+void actions.open();

@@ -1,0 +1,50 @@
+import { effect } from "@preact/signals-core";
+import type { Point } from "../protocol.ts";
+import type { State } from "../state.ts";
+import { align, axis, faint, mountChart } from "./chart.ts";
+import { byId } from "./dom.ts";
+import { brief, bytes, decimal, rate } from "./format.ts";
+import { colour, modelToken } from "./theme.ts";
+
+/** The small charts under the loss, in the order of index.html. */
+const METERS = {
+  tokensPerSecond: brief,
+  gradNorm: decimal,
+  learningRate: rate,
+  memoryBytes: bytes,
+} as const satisfies Partial<Record<keyof Point, (value: number) => string>>;
+
+/** Small multiples of the current run: the latest value in figures, its course as a line from zero. */
+export function mountMeters(state: State): void {
+  for (const [name, format] of Object.entries(METERS) as [keyof typeof METERS, (value: number) => string][]) {
+    const value = byId(`meter-${name}`);
+    const place = document.querySelector<HTMLElement>(`[data-meter="${name}"]`);
+    if (!place) throw new Error(`index.html has no chart for ${name}`);
+    effect(() => {
+      void state.growth.value;
+      const last = state.current.value?.curve.last;
+      value.textContent = last ? format(last[name]) : "–";
+    });
+    mountChart(state, place, () => {
+      void state.growth.value;
+      const run = state.current.value;
+      const points = run?.curve.points ?? [];
+      const stroke = colour(run ? modelToken(run.settings.peek().model) : "--ink-3");
+      return {
+        shape: `${run?.id}`,
+        data: align([{ x: points.map(({ step }) => step), y: points.map((point) => point[name]) }]),
+        options: {
+          series: [{}, { stroke, fill: faint(stroke, 12), width: 1.25, points: { show: false } }],
+          legend: { show: false },
+          padding: [3, 0, 0, 0],
+          scales: {
+            x: { time: false, range: (_, low, high) => (low === null ? [0, 100] : [0, Math.max(high, 10)]) },
+            y: { range: (_, __, high) => [0, high ? high * 1.05 : 1] },
+          },
+          axes: [axis({ size: 1, values: () => [], ticks: { show: false }, grid: { show: false } }), { show: false }],
+          cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
+        },
+      };
+    });
+  }
+}

@@ -1,0 +1,83 @@
+import { effect } from "@preact/signals-core";
+import type { Actions } from "../actions.ts";
+import type { ModelChoice, Plan, ScheduleName, Settings } from "../protocol.ts";
+import type { State } from "../state.ts";
+import { byId, make, onChoice } from "./dom.ts";
+import { brief, bytes, count } from "./format.ts";
+import { modelToken } from "./theme.ts";
+
+/** The number fields of the More panel and the setting that each of them holds. */
+const FIELDS = {
+  layers: "layers",
+  hidden: "hidden",
+  embedding: "embedding",
+  batch: "batch",
+  sequence: "sequence",
+  steps: "steps",
+  "learning-rate": "learningRate",
+  clip: "clip",
+  seed: "seed",
+} as const satisfies Record<string, keyof Settings>;
+
+/** Model, size and the rest, and the line that says what a run would need. */
+export function mountSettings(state: State, actions: Actions): void {
+  const form = byId("settings", HTMLFormElement);
+  const models = byId("models");
+  const about = byId("model-about");
+  const size = byId("size", HTMLInputElement);
+  const schedule = byId("schedule", HTMLSelectElement);
+  const plan = byId("plan");
+  const fields = Object.entries(FIELDS).map(([id, name]) => ({ input: byId(id, HTMLInputElement), name }));
+
+  form.addEventListener("submit", (event) => event.preventDefault());
+  size.addEventListener("input", () => actions.resize(size.valueAsNumber));
+  schedule.addEventListener("change", () => actions.change({ schedule: schedule.value as ScheduleName }));
+  for (const { input, name } of fields) {
+    input.addEventListener("change", () => {
+      if (input.reportValidity() && input.value !== "") actions.change({ [name]: input.valueAsNumber });
+    });
+  }
+
+  effect(() => {
+    models.replaceChildren(...state.catalogue.value.models.map(row));
+    onChoice("model", (model) => actions.change({ model }));
+  });
+
+  effect(() => {
+    const settings = state.settings.value;
+    for (const radio of models.querySelectorAll("input")) {
+      radio.checked = radio.value === settings?.model;
+      radio.disabled = settings === null;
+    }
+    about.textContent = state.catalogue.value.models.find(({ id }) => id === settings?.model)?.about ?? "";
+    size.disabled = schedule.disabled = settings === null;
+    for (const { input, name } of fields) {
+      input.disabled = settings === null;
+      if (settings) input.value = String(settings[name]);
+    }
+    if (settings) schedule.value = settings.schedule;
+  });
+
+  effect(() => {
+    const { value } = state.plan;
+    plan.dataset.tone = value?.obstacle ? "trouble" : "calm";
+    plan.textContent = value ? (value.obstacle ?? planLine(value, state.settings.value)) : "\u00a0";
+  });
+}
+
+function planLine(plan: Plan, settings: Settings | null): string {
+  const tokens = settings ? settings.steps * settings.batch * settings.sequence : 0;
+  return `${count(plan.parameters)} parameters, ${bytes(plan.memoryBytes)} of GPU memory. The run reads ${brief(tokens)} characters.`;
+}
+
+function row({ id, name }: ModelChoice): HTMLLabelElement {
+  const label = make("label");
+  const radio = make("input");
+  Object.assign(radio, { type: "radio", name: "model", value: id });
+  const title = make("span", "", name);
+  const swatch = make("span", "swatch");
+  swatch.style.setProperty("--swatch", `var(${modelToken(id)})`);
+  title.prepend(swatch);
+  label.append(radio, title);
+  return label;
+}

@@ -1,0 +1,31 @@
+import { effect } from "@preact/signals-core";
+import type { State } from "../state.ts";
+import { byId } from "./dom.ts";
+
+/** Follows the system's colours until the visitor chooses. The head of index.html sets them before the first paint. */
+export function mountTheme({ theme }: State): void {
+  const button = byId("theme", HTMLButtonElement);
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  system.addEventListener("change", () => {
+    if (!localStorage.getItem("theme")) theme.value = system.matches ? "dark" : "light";
+  });
+  button.addEventListener("click", () => {
+    theme.value = theme.value === "dark" ? "light" : "dark";
+    localStorage.setItem("theme", theme.value);
+  });
+  effect(() => {
+    document.documentElement.dataset.theme = theme.value;
+    button.textContent = theme.value === "dark" ? "Light" : "Dark";
+    button.ariaLabel = `${button.textContent} colours`;
+  });
+}
+
+/** The present value of a colour of tokens.css, for canvases. */
+export function colour(token: string): string {
+  return getComputedStyle(document.documentElement).getPropertyValue(token).trim();
+}
+
+/** The token of an architecture's colour. */
+export function modelToken(model: string): string {
+  return ["rnn", "gru", "lstm"].includes(model) ? `--${model}` : "--other";
+}

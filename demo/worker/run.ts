@@ -1,0 +1,290 @@
+import { generate } from "../../src/generate/generate.ts";
+import { Session } from "../../src/generate/session.ts";
+import type { Device } from "../../src/gpu/device.ts";
+import { FileError } from "../../src/gpu/errors.ts";
+import type { LanguageModel } from "../../src/models/language.ts";
+import { createModel } from "../../src/models/registry.ts";
+import { AdamW } from "../../src/optim/adam.ts";
+import { constantLr, linearWarmupDecay, type Schedule, warmupCosine } from "../../src/optim/schedule.ts";
+import { Random } from "../../src/tensor/philox.ts";
+import { streamBatches } from "../../src/text/batches.ts";
+import { splitIds } from "../../src/text/corpus.ts";
+import type { Tokenizer } from "../../src/text/tokenizer.ts";
+import { type Checkpoint, readCheckpoint, saveCheckpoint } from "../../src/train/checkpoint.ts";
+import { Trainer, type TrainerState, type TrainReport } from "../../src/train/trainer.ts";
+import type {
+  GenerateOptions,
+  GenerateReport,
+  HeldOutPoint,
+  History,
+  Point,
+  RunReport,
+  Sample,
+  Settings,
+} from "../protocol.ts";
+import { configOf } from "./plan.ts";
+import { Story } from "./story.ts";
+import type { ReadText, Texts } from "./texts.ts";
+
+/** What the page adds to a checkpoint: enough to show the run as it was. */
+interface Saved {
+  readonly settings: Settings;
+  readonly history: History;
+}
+
+const SAMPLE: Omit<GenerateOptions, "prompt" | "seed"> = {
+  length: 160,
+  temperature: 0.7,
+  topK: 0,
+  topP: 1,
+  minP: 0,
+  repetitionPenalty: 1,
+};
+
+/** Steps at the start over which the learning rate rises. */
+const WARMUP = 20;
+/** Held-out windows of one evaluation. */
+const WINDOWS = 4;
+/** Streamed text leaves in portions, so that thousands of characters a second do not flood the page. */
+const PORTION_MS = 30;
+
+/** A model in training: model, optimiser, text and story. One at a time lives on the device. */
+export class Run {
+  readonly tokenizer: Tokenizer;
+  readonly model: LanguageModel;
+  readonly story: Story;
+  readonly stateBytes: number;
+  settings: Settings;
+  private readonly device: Device;
+  private training: { readonly trainer: Trainer; readonly optimizer: AdamW } | null = null;
+  /** Where a loaded run stands until it trains on. */
+  private waiting: TrainerState | null = null;
+  private onPoints: (points: readonly Point[]) => void = () => {};
+
+  private constructor(device: Device, settings: Settings, tokenizer: Tokenizer, model: LanguageModel, story: Story) {
+    this.device = device;
+    this.settings = settings;
+    this.tokenizer = tokenizer;
+    this.model = model;
+    this.story = story;
+    const state = model.initialState(1);
+    this.stateBytes = state.byteLength;
+    state.dispose();
+  }
+
+  /** A new run at step 0. */
+  static create(device: Device, settings: Settings, text: ReadText): Run {
+    const { tokenizer } = text;
+    const random = new Random(settings.seed);
+    const model = createModel(device, configOf(settings, tokenizer.vocabSize), { random });
+    const run = new Run(device, settings, tokenizer, model, new Story());
+    try {
+      run.prepare(text);
+      return run;
+    } catch (error) {
+      run.dispose();
+      throw error;
+    }
+  }
+
+  /** The run of a checkpoint. @throws FileError if the file is no checkpoint of a run of this page */
+  static load(device: Device, file: ArrayBuffer | Uint8Array<ArrayBuffer>): Run {
+    const checkpoint = readCheckpoint(file);
+    const { settings, history, state } = trainingOf(checkpoint);
+    const model = createModel(device, checkpoint.config);
+    try {
+      model.loadStateDict(checkpoint.parameters);
+      const run = new Run(device, settings, checkpoint.tokenizer, model, Story.from(history));
+      run.waiting = state;
+      return run;
+    } catch (error) {
+      model.dispose();
+      throw error;
+    }
+  }
+
+  get step(): number {
+    return this.training?.trainer.step ?? this.waiting?.step ?? 0;
+  }
+
+  report(texts: Texts): RunReport {
+    return {
+      settings: this.settings,
+      step: this.step,
+      parameters: this.model.parameterCount,
+      stateBytes: this.stateBytes,
+      resumable: texts.has(this.settings.text),
+    };
+  }
+
+  /** Makes the run ready to train on its text; a loaded run continues where it was saved. */
+  prepare(text: ReadText): void {
+    if (this.training) return;
+    const { batch, sequence, learningRate, clip } = this.settings;
+    const shape = { batchSize: batch, seqLength: sequence };
+    const ids = text.tokenizer === this.tokenizer ? text.ids : this.tokenizer.encode(text.text);
+    const { train, validation } = splitIds(ids, shape);
+    const batches = streamBatches(train, shape);
+    const optimizer = new AdamW(this.model.parameters(), { lr: learningRate, maxNorm: clip });
+    const trainer = new Trainer({
+      model: this.model,
+      optimizer,
+      batches,
+      schedule: scheduleOf(this.settings),
+      carryState: true,
+      validation,
+      reportEveryMs: 200,
+      onReport: (report) => this.took(report),
+    });
+    this.training = { trainer, optimizer };
+    if (!this.waiting) return;
+    try {
+      trainer.restore(this.waiting);
+      this.waiting = null;
+    } catch (error) {
+      this.endTraining();
+      throw error;
+    }
+  }
+
+  /** Gives the run `steps` in all, with a schedule over them. */
+  async extend(steps: number): Promise<void> {
+    this.waiting = (await this.training?.trainer.state()) ?? this.waiting;
+    this.endTraining();
+    this.settings = { ...this.settings, steps };
+  }
+
+  /** Trains for `steps` more, or until `signal` aborts. */
+  async train(steps: number, signal: AbortSignal, onPoints: (points: readonly Point[]) => void): Promise<void> {
+    this.onPoints = onPoints;
+    await this.training?.trainer.run(steps, signal);
+  }
+
+  /** Loss on the held-out part of the text. */
+  async evaluate(): Promise<HeldOutPoint | null> {
+    if (!this.training) return null;
+    const point = { ...this.story.now, loss: await this.training.trainer.evaluate(WINDOWS) };
+    this.story.curve.addHeldOut(point);
+    return point;
+  }
+
+  /** A few lines of what the model writes now. */
+  async sample(): Promise<Sample> {
+    let text = "";
+    await this.write({ ...SAMPLE, prompt: "", seed: this.step }, (piece) => {
+      text += piece;
+    });
+    const { step, loss } = this.story.curve.last ?? { step: this.step, loss: Number.NaN };
+    const sample = { step, loss, text: text.trim() };
+    this.story.samples.push(sample);
+    return sample;
+  }
+
+  /** Streams the model's continuation of a prompt. */
+  async write(
+    options: GenerateOptions,
+    onPiece: (text: string) => void,
+    signal?: AbortSignal,
+  ): Promise<GenerateReport> {
+    const { prompt, length, ...sampling } = options;
+    const start = performance.now();
+    let first = 0;
+    let tokens = 0;
+    let portion = "";
+    let sent = start;
+    const session = new Session(this.model);
+    try {
+      for await (const piece of generate(this.model, this.tokenizer, {
+        ...sampling,
+        prompt,
+        maxTokens: length,
+        signal,
+        session,
+      })) {
+        const now = performance.now();
+        if (tokens === 0) first = now;
+        tokens += [...piece].length;
+        portion += piece;
+        if (now - sent < PORTION_MS) continue;
+        onPiece(portion);
+        portion = "";
+        sent = now;
+      }
+    } finally {
+      session.dispose();
+    }
+    if (portion) onPiece(portion);
+    return {
+      tokens,
+      tokensPerSecond: (1000 * tokens) / (performance.now() - start),
+      firstTokenMs: (first || performance.now()) - start,
+      stateBytes: this.stateBytes,
+      stopped: signal?.aborted ?? false,
+    };
+  }
+
+  /** The run as a file, from which it goes on bit for bit. */
+  async checkpoint(): Promise<Uint8Array<ArrayBuffer>> {
+    const state = (await this.training?.trainer.state()) ?? this.waiting;
+    const settings: Saved = { settings: this.settings, history: this.story.history() };
+    const record = state && { state, schedule: scheduleOf(this.settings).description, settings };
+    return saveCheckpoint(this.model, this.tokenizer, record ?? undefined);
+  }
+
+  dispose(): void {
+    this.endTraining();
+    this.model.dispose();
+  }
+
+  private endTraining(): void {
+    this.training?.trainer.dispose();
+    this.training?.optimizer.dispose();
+    this.training = null;
+  }
+
+  /** Turns a report of the trainer into points on every axis. */
+  private took({ step, records, tokensPerSecond }: TrainReport): void {
+    const { batch, sequence } = this.settings;
+    const schedule = scheduleOf(this.settings);
+    const each = (batch * sequence) / tokensPerSecond;
+    const from = this.story.seconds;
+    const memoryBytes = this.device.stats.memory.live;
+    const points = records
+      .map(({ loss, gradNorm }, i): Point => {
+        const at = step - records.length + 1 + i;
+        const learningRate = schedule(at - 1);
+        const seconds = from + (i + 1) * each;
+        return {
+          step: at,
+          tokens: at * batch * sequence,
+          seconds,
+          loss,
+          gradNorm,
+          learningRate,
+          tokensPerSecond,
+          memoryBytes,
+        };
+      })
+      .filter(({ loss }) => Number.isFinite(loss));
+    this.story.add(points);
+    this.onPoints(points);
+  }
+}
+
+function scheduleOf({ schedule, learningRate, steps }: Settings): Schedule {
+  const warmup = Math.min(WARMUP, Math.floor(steps / 10));
+  if (schedule === "cosine")
+    return warmupCosine({ peak: learningRate, floor: learningRate / 10, warmup, total: steps });
+  if (schedule === "linear") return linearWarmupDecay({ peak: learningRate, warmup, total: steps });
+  return constantLr(learningRate);
+}
+
+function trainingOf({ training }: Checkpoint): Saved & { readonly state: TrainerState } {
+  const saved = training?.settings as Saved | null | undefined;
+  if (!training || !saved?.settings || !saved.history)
+    throw new FileError(
+      "no-run",
+      "checkpoint: the file holds a model but no run of this page; choose a file that was saved with Save",
+    );
+  return { ...saved, state: training.state };
+}

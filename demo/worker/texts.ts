@@ -1,0 +1,58 @@
+import { ValueError } from "../../src/gpu/errors.ts";
+import { encodeSource } from "../../src/text/source.ts";
+import type { Tokenizer } from "../../src/text/tokenizer.ts";
+import { corpora, fetchCorpus } from "../corpora/index.ts";
+import type { TextChoice, TextId, TextReport } from "../protocol.ts";
+
+export interface ReadText {
+  readonly text: string;
+  readonly ids: Int32Array<ArrayBuffer>;
+  readonly tokenizer: Tokenizer;
+}
+
+/** What a visitor can choose from. */
+export const textChoices: readonly TextChoice[] = [
+  ...corpora.map(({ id, title, by }) => ({ id, name: title, about: by })),
+  { id: "own", name: "Your own", about: "Paste it, or drop a file" },
+];
+
+/** The texts read so far, each with its tokens. The visitor's own is the latest that was given. */
+export class Texts {
+  private readonly base: string;
+  private readonly read = new Map<TextId, Promise<ReadText>>();
+
+  /** @param base address of the page */
+  constructor(base: string) {
+    this.base = base;
+  }
+
+  /** Takes the visitor's text, or fetches one of the page's; a failed attempt is forgotten. */
+  async load(id: TextId, own?: string): Promise<TextReport> {
+    if (own !== undefined || !this.read.has(id)) this.read.set(id, this.encode(id, own));
+    try {
+      const { ids, tokenizer } = await this.get(id);
+      return { id, characters: ids.length, vocabulary: tokenizer.vocabSize };
+    } catch (error) {
+      this.read.delete(id);
+      throw error;
+    }
+  }
+
+  /** Whether the text can be had without asking the visitor. */
+  has(id: TextId): boolean {
+    return id !== "own" || this.read.has(id);
+  }
+
+  /** The text with its tokens. @throws ValueError if it is the visitor's own and was not given */
+  get(id: TextId): Promise<ReadText> {
+    const found = this.read.get(id) ?? (id === "own" ? null : this.encode(id));
+    if (!found) throw new ValueError("text: there is no text of your own yet; choose Your own and paste one");
+    this.read.set(id, found);
+    return found;
+  }
+
+  private async encode(id: TextId, own?: string): Promise<ReadText> {
+    const text = own ?? (id === "own" ? "" : await fetchCorpus(id, this.base));
+    return { text, ...(await encodeSource(text)) };
+  }
+}
