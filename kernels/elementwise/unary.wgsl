@@ -124,7 +124,9 @@ fn forward(
 ) {
   let i = (group.x + group.y * groups.x) * BLOCK + lane;
   if (i < params.words) {
-    y[i] = value(x[i]);
+    let v = x[i];
+    // A NaN stays: the bounds of the functions above may have replaced it.
+    y[i] = select(value(v), v, (bitcast<vec4u>(v) & vec4u(0x7fffffffu)) > vec4u(0x7f800000u));
   }
 }
 

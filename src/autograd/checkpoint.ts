@@ -33,7 +33,7 @@ export function checkpoint<I extends readonly Tensor[], R extends Tensor | reado
         return leaf;
       });
       const before = nodesMade();
-      const again = listOf(repeatDraws(starts, () => enableGrad(() => fn(...(leaves as unknown as I)))));
+      const again = listOf(repeatDraws(starts, () => enableGrad(() => scope(() => fn(...(leaves as unknown as I))))));
       const roots = again.flatMap((root, i) => (grads[i] && root.requiresGrad ? [{ root, grad: grads[i] as Tensor }] : []));
       refuseOutsiders(
         roots.map(({ root }) => root),

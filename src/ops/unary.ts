@@ -2,6 +2,7 @@ import unaryKernel from "../../kernels/elementwise/unary.wgsl";
 import { record } from "../autograd/graph.ts";
 import { empty } from "../tensor/create.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { checkFloats } from "./check.ts";
 
 /** Numbers of the functions in kernels/elementwise/unary.wgsl; `y` marks those whose slope is read off the result. */
 const functions = {
@@ -32,7 +33,7 @@ export function activationNumber(activation: Activation): number {
 }
 
 function unary(name: keyof typeof functions, x: Tensor, scale = 1, shift = 0): Tensor<"f32"> {
-  x.check(name);
+  checkFloats(name, x);
   const { op, reads } = functions[name];
   const words = Math.ceil(x.size / 4);
   const groups = [Math.ceil(words / 64)] as const;
