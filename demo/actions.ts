@@ -64,8 +64,12 @@ export function createActions(state: State, onPiece: (text: string) => void): Ac
     const report = await attempt(() => client.call("readText", id, own));
     if (state.settings.value && state.settings.value.text !== id) return;
     state.text.value = report;
-    if (report) await plan();
-    else state.plan.value = null;
+    if (!report) {
+      state.plan.value = null;
+      return;
+    }
+    if (state.device.value.phase === "ready" && state.status.value.tone === "trouble") calm("The text is ready.");
+    await plan();
   }
 
   async function open(): Promise<void> {

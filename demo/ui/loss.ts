@@ -96,7 +96,7 @@ function lossPicture(
         y: { distr: log ? 3 : 1, log: 2, range: (_, low, high) => lossRange(low, high, log) },
       },
       axes: [
-        axis({ label: AXIS_LABELS[along], size: 30, values: (_, ticks) => ticks.map((tick) => brief0(tick)) }),
+        axis({ label: AXIS_LABELS[along], size: 30, values: (_, ticks) => ticks.map(short) }),
         axis({
           label: "nats a character",
           size: 44,
@@ -141,7 +141,11 @@ function logSplits(low: number, high: number): number[] {
   return Array.from({ length: Math.max(0, Math.floor(high / step) - first + 1) }, (_, i) => (first + i) * step);
 }
 
-const brief0 = (tick: number): string => (tick >= 10_000 ? brief(tick) : count(tick));
+/** 500, 50 k, 1.5 M */
+function short(tick: number): string {
+  if (tick >= 1e6) return `${+(tick / 1e6).toFixed(2)} M`;
+  return tick >= 1e4 ? `${+(tick / 1e3).toFixed(1)} k` : count(tick);
+}
 
 /** The point closest to x; points are in order of x. */
 function nearest<T extends HeldOutPoint>(points: readonly T[], along: Axis, x: number): T | undefined {

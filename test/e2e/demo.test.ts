@@ -1,0 +1,149 @@
+/** The demo as a visitor uses it: train, watch, talk, save, come back, load, go on. */
+import { mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { type Demo, startDemo, type Visit, visit } from "../support/demo.ts";
+
+/** Emulated GPUs share two cores with other tests. */
+const PATIENCE = 120_000;
+const STEPS = 80;
+
+let demo: Demo;
+let folder: string;
+beforeAll(async () => {
+  demo = await startDemo();
+  folder = await mkdtemp(join(tmpdir(), "ostinato-demo-"));
+}, PATIENCE);
+afterAll(async () => {
+  await demo?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+/** The smallest model on the names, with a high rate, so that a few steps show. */
+async function chooseSmall({ page, fill, enabled }: Visit): Promise<void> {
+  await enabled("#train", PATIENCE);
+  await page.click('input[name="text"][value="names"]');
+  await fill("#size", "0");
+  for (const [field, value] of Object.entries({ hidden: 32, embedding: 16, batch: 8, sequence: 16, steps: STEPS }))
+    await fill(`#${field}`, String(value));
+  await fill("#learning-rate", "0.02");
+  await enabled("#train");
+}
+
+/** The likeliest continuation of a prompt. */
+async function ask({ page, fill, enabled, text }: Visit, prompt: string): Promise<string> {
+  await fill("#prompt", prompt);
+  await fill("#temperature", "0");
+  await fill("#length", "24");
+  await enabled("#generate", PATIENCE);
+  await page.click("#generate");
+  await page.waitForSelector("#generate-stop:disabled", { timeout: PATIENCE });
+  return text("#answer");
+}
+
+const stepOf = (line: string): number => Number(/Step ([\d,]+)/.exec(line)?.[1]?.replace(",", "") ?? 0);
+
+test("a visitor trains, watches, talks, saves, comes back and goes on", { timeout: 3 * PATIENCE }, async () => {
+  const first = await visit(demo);
+  const { page, until, text, enabled } = first;
+  await page
+    .createCDPSession()
+    .then((session) => session.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: folder }));
+  await chooseSmall(first);
+  await page.click("#train");
+
+  // Watch: the loss moves, the samples come.
+  const early = Number(await until("#read-train", (now) => Number(now) > 0, PATIENCE));
+  await until("#progress-step", (now) => stepOf(now) >= 20, PATIENCE);
+  await page.click("#train");
+  await until("#status", (now) => now.startsWith("Paused"), PATIENCE);
+  const paused = stepOf(await text("#progress-step"));
+  expect(await text("#train")).toBe("Resume");
+  await page.click("#train");
+  await until("#progress-step", (now) => stepOf(now) > paused, PATIENCE);
+  await until("#status", (now) => now.startsWith("The run is complete"), PATIENCE);
+  expect(stepOf(await text("#progress-step"))).toBe(STEPS);
+  expect(Number(await text("#read-train"))).toBeLessThan(early - 0.4);
+  expect(Number(await text("#read-held"))).toBeLessThan(early - 0.4);
+  const samples = await page.$$eval("#samples li .text", (items) => items.map((item) => item.textContent ?? ""));
+  expect(samples.length).toBeGreaterThanOrEqual(3);
+  expect(samples.every((sample) => sample.length > 10)).toBe(true);
+
+  // Talk.
+  const answer = await ask(first, "Ma");
+  expect(answer).toMatch(/^Ma[\s\S]{10,24}$/);
+  expect(Number(await text("#talk-rate"))).toBeGreaterThan(0);
+  await ask(first, "日");
+  expect(await text("#status")).toMatch(/"日" \(U\+65E5\)/);
+  expect(await ask(first, "Ma")).toBe(answer);
+
+  // Save.
+  await page.click("#save");
+  await until("#status", (now) => now.startsWith("Saved"), PATIENCE);
+  const name = `ostinato-lstm-names-step-${STEPS}.safetensors`;
+  await expect.poll(() => readdir(folder), { timeout: 10_000 }).toContain(name);
+
+  // Come back: a bad file changes nothing, the saved one brings everything.
+  await page.reload();
+  await enabled("#load", PATIENCE);
+  const upload = async (path: string) => (await page.$("input#load-file"))?.uploadFile(path);
+  const foreign = join(folder, "foreign.safetensors");
+  await writeFile(foreign, "not a checkpoint at all");
+  await upload(foreign);
+  await until("#status", (now) => /not a safetensors file|truncated or foreign/.test(now), PATIENCE);
+  await upload(join(folder, name));
+  await until("#status", (now) => now.startsWith(`Loaded ${name}`), PATIENCE);
+  expect(stepOf(await text("#progress-step"))).toBe(STEPS);
+  expect(await page.$$eval("#samples li .text", (items) => items.length)).toBe(samples.length);
+  expect(await ask(first, "Ma")).toBe(answer);
+
+  // Go on, and stop.
+  await enabled("#stop");
+  expect(await text("#stop")).toBe("Resume");
+  await page.click("#stop");
+  await until("#progress-step", (now) => stepOf(now) > STEPS, PATIENCE);
+  await page.click("#stop");
+  await until("#status", (now) => now.startsWith("Stopped"), PATIENCE);
+  expect(first.errors).toEqual([]);
+  await page.close();
+});
+
+test("after a lost device the run goes on from what was kept", { timeout: 3 * PATIENCE }, async () => {
+  const visitor = await visit(demo);
+  const { page, until, text } = visitor;
+  await chooseSmall(visitor);
+  await visitor.fill("#steps", "2000");
+  await page.click("#train");
+  await until("#progress-step", (now) => stepOf(now) >= 12, PATIENCE);
+  const session = await demo.browser.target().createCDPSession();
+  await session.send("Browser.crashGpuProcess");
+  await until("#status", (now) => /was lost and is open again/.test(now), PATIENCE);
+  expect(await text("#status")).toMatch(/checkpoint of step \d+ was kept, and the run goes on from there/);
+  const kept = stepOf(await text("#progress-step"));
+  await until("#progress-step", (now) => stepOf(now) > kept + 5, PATIENCE);
+  await page.click("#stop");
+  await until("#status", (now) => now.startsWith("Stopped"), PATIENCE);
+  expect(visitor.errors.filter((error) => !/lost|crash/i.test(error))).toEqual([]);
+  await page.close();
+});
+
+test("on a phone nothing runs off the side, and Train is in reach", { timeout: PATIENCE }, async () => {
+  const { page, enabled } = await visit(demo);
+  await page.setViewport({ width: 390, height: 844, isMobile: true, hasTouch: true });
+  await page.reload();
+  await enabled("#train", PATIENCE);
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
+  const button = await page.$eval("#train", (element) => element.getBoundingClientRect().toJSON());
+  expect(button.top).toBeGreaterThan(422);
+  expect(button.bottom).toBeLessThanOrEqual(844);
+  expect(button.height).toBeGreaterThanOrEqual(36);
+  const order = await page.$$eval("main > *", (parts) =>
+    parts
+      .map((part) => ({ name: part.className, top: part.getBoundingClientRect().top }))
+      .sort((a, b) => a.top - b.top)
+      .map(({ name }) => name.split(" ").at(-1)),
+  );
+  expect(order).toEqual(["stage", "talk", "settings"]);
+  await page.close();
+});
