@@ -46,7 +46,7 @@ var<workgroup> shares: array<vec2f, LANES * ROWS>;
 
 // exp of a difference to a maximum: 0 from -87 down, also at -inf.
 fn exp_below(v: word) -> word {
-  return select(exp(v), word(0.0), v < word(-87.0));
+  return select(exp(v), word(0.0), v < word(-87.0)); // bounded: v <= 0
 }
 
 fn max_of(v: word) -> f32 {
@@ -208,7 +208,7 @@ fn backward(
       wanted = vec4i(t0, targets[row.y], targets[row.z], targets[row.w]);
     }
     let d = scores[i] - vec4f(s0.x, s1.x, s2.x, s3.x);
-    let p = select(exp(d), vec4f(0.0), d < vec4f(-87.0)) * vec4f(s0.y, s1.y, s2.y, s3.y);
+    let p = select(exp(d), vec4f(0.0), d < vec4f(-87.0)) * vec4f(s0.y, s1.y, s2.y, s3.y); // bounded: d <= 0
     let target_weight = vec4f(s0.w, s1.w, s2.w, s3.w);
     let counts = wanted != vec4i(params.ignored);
     var gradient = p * vec4f(s0.z, s1.z, s2.z, s3.z);

@@ -33,7 +33,7 @@ var<workgroup> sums: array<f32, LANES * ROWS>;
 
 // exp of a difference to a maximum: 0 from -87 down, also at -inf.
 fn exp_below(v: word) -> word {
-  return select(exp(v), word(0.0), v < word(-87.0));
+  return select(exp(v), word(0.0), v < word(-87.0)); // bounded: v <= 0
 }
 
 fn max_of(v: word) -> f32 {
