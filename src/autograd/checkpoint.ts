@@ -1,7 +1,7 @@
 import { ValueError } from "../gpu/errors.ts";
 import { repeatDraws, watchDraws } from "../tensor/generator.ts";
-import type { Tensor } from "../tensor/tensor.ts";
 import { scope } from "../tensor/scope.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 import { backward } from "./backward.ts";
 import { detach, type GraphNode, nodesMade, record } from "./graph.ts";
 import { enableGrad, noGrad } from "./mode.ts";
@@ -14,7 +14,10 @@ import { enableGrad, noGrad } from "./mode.ts";
  * live until backward; computed tensors that need a gradient must come in through `inputs`.
  * @param inputs those that require a gradient get one
  */
-export function checkpoint<I extends readonly Tensor[], R extends Tensor | readonly Tensor[]>(fn: (...inputs: I) => R, ...inputs: I): R {
+export function checkpoint<I extends readonly Tensor[], R extends Tensor | readonly Tensor[]>(
+  fn: (...inputs: I) => R,
+  ...inputs: I
+): R {
   const { result, starts } = watchDraws(() => noGrad(() => scope(() => fn(...inputs))));
   const outputs = listOf(result);
   if (outputs.some((output) => inputs.includes(output))) {
@@ -34,7 +37,9 @@ export function checkpoint<I extends readonly Tensor[], R extends Tensor | reado
       });
       const before = nodesMade();
       const again = listOf(repeatDraws(starts, () => enableGrad(() => scope(() => fn(...(leaves as unknown as I))))));
-      const roots = again.flatMap((root, i) => (grads[i] && root.requiresGrad ? [{ root, grad: grads[i] as Tensor }] : []));
+      const roots = again.flatMap((root, i) =>
+        grads[i] && root.requiresGrad ? [{ root, grad: grads[i] as Tensor }] : [],
+      );
       refuseOutsiders(
         roots.map(({ root }) => root),
         before,
@@ -67,7 +72,9 @@ function refuseOutsiders(roots: readonly Tensor[], before: number): void {
   const found = new Set(roots.flatMap((root) => (root.origin ? [root.origin as GraphNode] : [])));
   for (const node of found) {
     if (node.id <= before) {
-      throw new ValueError(`checkpoint: the function uses a result of ${node.name} from outside that needs a gradient; pass it as an input`);
+      throw new ValueError(
+        `checkpoint: the function uses a result of ${node.name} from outside that needs a gradient; pass it as an input`,
+      );
     }
     for (const edge of node.edges) if (edge.node) found.add(edge.node);
   }

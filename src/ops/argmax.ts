@@ -13,7 +13,8 @@ import { reshape } from "./reshape.ts";
 export function argmax(x: Tensor): Tensor<"u32"> {
   checkFloats("argmax", x);
   const count = x.shape.at(-1) ?? 1;
-  if (count === 0) throw new ShapeError(`argmax: the tensor ${show(x.shape)} has an empty last axis; give it at least one element`);
+  if (count === 0)
+    throw new ShapeError(`argmax: the tensor ${show(x.shape)} has an empty last axis; give it at least one element`);
   const place = placeOf("max", x, { outer: x.size / count, count, inner: 1 });
   const y = reshape(place, x.shape.slice(0, -1));
   place.dispose();

@@ -26,7 +26,9 @@ export function copyRows(x: Tensor, y: Tensor, band: Band): void {
   const unit = vector ? 4 : 1;
   const params = Object.fromEntries(Object.entries(sizes).map(([name, n]) => [name, n / unit])) as typeof sizes;
   const words = rows * params.width;
-  x.device.dispatch(rowsKernel, "forward", { x, y }, { words, ...params }, [Math.ceil(words / 64)], { elem: vector ? "vec4u" : "u32" });
+  x.device.dispatch(rowsKernel, "forward", { x, y }, { words, ...params }, [Math.ceil(words / 64)], {
+    elem: vector ? "vec4u" : "u32",
+  });
 }
 
 /** Rows above an axis, and elements below each of its entries. */

@@ -7,15 +7,19 @@ export function checkFloats(op: string, ...tensors: readonly Tensor[]): void {
   for (const tensor of tensors) {
     tensor.check(op);
     if (tensor.dtype !== "f32") {
-      throw new ShapeError(`${op}: the tensor ${show(tensor.shape)} holds ${tensor.dtype} and the operation works on f32; convert it with cast(x, "f32")`);
+      throw new ShapeError(
+        `${op}: the tensor ${show(tensor.shape)} holds ${tensor.dtype} and the operation works on f32; convert it with cast(x, "f32")`,
+      );
     }
   }
 }
 
-/** Refuses disposed tensors and those that do not hold ids. */
+/** Refuses disposed tensors and those that hold no whole numbers: ids, lengths, masks. */
 export function checkIds(op: string, tensor: Tensor): void {
   tensor.check(op);
   if (tensor.dtype === "f32") {
-    throw new ShapeError(`${op}: the ids ${show(tensor.shape)} hold f32; make them with dtype "u32" or "i32", or convert them with cast(x, "u32")`);
+    throw new ShapeError(
+      `${op}: the tensor ${show(tensor.shape)} holds f32 and the operation needs u32 or i32 there; make it with dtype "u32" or "i32", or convert it with cast(x, "u32")`,
+    );
   }
 }

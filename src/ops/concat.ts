@@ -4,8 +4,8 @@ import { empty } from "../tensor/create.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { axisOf, sameShape, show } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { unsqueeze } from "./reshape.ts";
 import { copyRows, matrixAt } from "./band.ts";
+import { unsqueeze } from "./reshape.ts";
 
 /**
  * Joins tensors along an axis; the other sizes must be equal. Empty tensors add nothing.
@@ -18,15 +18,26 @@ export function concat<D extends DType>(tensors: readonly Tensor<D>[], axis = 0)
   for (const tensor of tensors) {
     tensor.check("concat");
     if (tensor.shape.length !== first.shape.length || !sameShape(tensor.shape.with(at, 0), first.shape.with(at, 0))) {
-      throw new ShapeError(`concat: ${show(first.shape)} and ${show(tensor.shape)} differ outside axis ${axis}; make all other sizes equal`);
+      throw new ShapeError(
+        `concat: ${show(first.shape)} and ${show(tensor.shape)} differ outside axis ${axis}; make all other sizes equal`,
+      );
     }
     if (tensor.dtype !== first.dtype) {
-      throw new ShapeError(`concat: the tensors hold ${first.dtype} and ${tensor.dtype}; convert them to one with cast`);
+      throw new ShapeError(
+        `concat: the tensors hold ${first.dtype} and ${tensor.dtype}; convert them to one with cast`,
+      );
     }
   }
   const { device } = first;
   const sizes = tensors.map((tensor) => tensor.shape[at] as number);
-  const y = empty(device, first.shape.with(at, sizes.reduce((sum, n) => sum + n, 0)), first.dtype);
+  const y = empty(
+    device,
+    first.shape.with(
+      at,
+      sizes.reduce((sum, n) => sum + n, 0),
+    ),
+    first.dtype,
+  );
   const { rows, width: inner } = matrixAt(y.shape, at);
   const pitch = (y.shape[at] as number) * inner;
   const starts = sizes.map((_, i) => inner * sizes.slice(0, i).reduce((sum, n) => sum + n, 0));

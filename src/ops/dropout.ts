@@ -14,7 +14,8 @@ import { checkFloats } from "./check.ts";
  */
 export function dropout(x: Tensor, p: number, generator: Generator): Tensor<"f32"> {
   checkFloats("dropout", x);
-  if (!(p >= 0 && p <= 1)) throw new ValueError(`dropout: the probability ${p} is outside 0 to 1; give the share of elements to drop`);
+  if (!(p >= 0 && p <= 1))
+    throw new ValueError(`dropout: the probability ${p} is outside 0 to 1; give the share of elements to drop`);
   if (p === 0) return x as Tensor<"f32">;
   const { device } = x;
   const words = Math.ceil(x.size / 4);

@@ -2,14 +2,20 @@ import stridedKernel from "../../kernels/shape/strided.wgsl";
 import { record } from "../autograd/graph.ts";
 import { ShapeError } from "../gpu/errors.ts";
 import { empty } from "../tensor/create.ts";
+import type { DType } from "../tensor/dtype.ts";
 import { broadcastShapes, type Shape, sameShape, show } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { DType } from "../tensor/dtype.ts";
 import { sumOnto } from "./fold.ts";
 import { kernelWalk, stridesOnto } from "./strides.ts";
 
 /** A copy of x walked over `shape` with the given step of x on each axis, times `scale`. Not recorded. */
-export function copyStrided<D extends DType>(x: Tensor<D>, shape: Shape, strides: readonly number[], op: string, scale = 1): Tensor<D> {
+export function copyStrided<D extends DType>(
+  x: Tensor<D>,
+  shape: Shape,
+  strides: readonly number[],
+  op: string,
+  scale = 1,
+): Tensor<D> {
   const y = empty(x.device, shape, x.dtype);
   if (y.size === 0) return y;
   const { rank, vector, words, sizes, strides: steps } = kernelWalk(shape, [strides], op);

@@ -38,7 +38,14 @@ export function heightOf(columns: number, count: number, inner: number): number 
  * y[o, i] = scale * reduce over r of x[o, r, i], or y += that. In one launch, or two where columns are long.
  * Not recorded. For max and min, `count` must not be 0.
  */
-export function reduceColumns(op: Reduction, x: Tensor, y: Tensor, { outer, count, inner }: Columns, scale = 1, accumulate = false): void {
+export function reduceColumns(
+  op: Reduction,
+  x: Tensor,
+  y: Tensor,
+  { outer, count, inner }: Columns,
+  scale = 1,
+  accumulate = false,
+): void {
   if (y.size === 0) return;
   const folds = inner === 1 && count % 4 === 0 && count > 0;
   const vector = folds || inner % 4 === 0;
@@ -91,7 +98,13 @@ export function columnsOf(shape: Shape, reduced: readonly boolean[]): Columns[] 
 }
 
 /** scale * sum of x over the marked axes, as a tensor of `shape` or into a gradient slot. Not recorded. */
-export function sumAxes(x: Tensor, reduced: readonly boolean[], shape: Shape, scale = 1, into: Slot = null): Tensor<"f32"> | null {
+export function sumAxes(
+  x: Tensor,
+  reduced: readonly boolean[],
+  shape: Shape,
+  scale = 1,
+  into: Slot = null,
+): Tensor<"f32"> | null {
   const steps = columnsOf(x.shape, reduced);
   if (steps.length === 0) steps.push({ outer: x.size, count: 1, inner: 1 });
   let current = x;

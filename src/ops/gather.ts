@@ -5,8 +5,8 @@ import { empty } from "../tensor/create.ts";
 import type { DType } from "../tensor/dtype.ts";
 import { axisOf, type Shape, sameShape, show } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { checkIds } from "./check.ts";
 import { matrixAt } from "./band.ts";
+import { checkIds } from "./check.ts";
 
 /**
  * Picks along `axis` by number: y[.., k, ..] = x[.., ids[.., k, ..], ..], as torch.gather.
@@ -17,7 +17,9 @@ export function gather<D extends DType>(x: Tensor<D>, axis: number, ids: Tensor)
   x.check("gather");
   const at = axisOf(axis, x.shape.length, "gather");
   if (ids.shape.length !== x.shape.length || !sameShape(ids.shape.with(at, 0), x.shape.with(at, 0))) {
-    throw new ShapeError(`gather: the ids are ${show(ids.shape)} and x is ${show(x.shape)}; they must agree outside axis ${axis}`);
+    throw new ShapeError(
+      `gather: the ids are ${show(ids.shape)} and x is ${show(x.shape)}; they must agree outside axis ${axis}`,
+    );
   }
   return pick("gather", x, at, ids, ids.shape);
 }
@@ -31,7 +33,9 @@ export function indexSelect<D extends DType>(x: Tensor<D>, axis: number, ids: Te
   x.check("indexSelect");
   const at = axisOf(axis, x.shape.length, "indexSelect");
   if (ids.shape.length !== 1) {
-    throw new ShapeError(`indexSelect: the ids are ${show(ids.shape)}; give one axis of them, or use gather for ids a position`);
+    throw new ShapeError(
+      `indexSelect: the ids are ${show(ids.shape)}; give one axis of them, or use gather for ids a position`,
+    );
   }
   return pick("indexSelect", x, at, ids, x.shape.with(at, ids.size));
 }
@@ -46,7 +50,14 @@ function pick<D extends DType>(op: string, x: Tensor<D>, axis: number, ids: Tens
   record(op, [y], [x], [ids], ([dy], _sink, [ids]) => {
     if (!dy) return [null];
     const dx = empty(device, from);
-    device.dispatch(gatherKernel, "backward", { ids, dy, dx }, { total: dx.size, ...sizes }, [Math.ceil(dx.size / 64)], knobs);
+    device.dispatch(
+      gatherKernel,
+      "backward",
+      { ids, dy, dx },
+      { total: dx.size, ...sizes },
+      [Math.ceil(dx.size / 64)],
+      knobs,
+    );
     return [dx];
   });
   return y;

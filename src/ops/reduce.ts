@@ -28,7 +28,8 @@ interface Plan {
 
 function plan(op: string, x: Tensor, axes: Axes | undefined, { keepDims = false }: ReduceOptions): Plan {
   checkFloats(op, x);
-  const list = axes === undefined ? x.shape.map((_, axis) => axis) : [axes].flat().map((axis) => axisOf(axis, x.shape.length, op));
+  const list =
+    axes === undefined ? x.shape.map((_, axis) => axis) : [axes].flat().map((axis) => axisOf(axis, x.shape.length, op));
   const reduced = x.shape.map((_, axis) => list.includes(axis));
   const kept = x.shape.map((n, axis) => (reduced[axis] ? 1 : n));
   const shape = keepDims ? kept : x.shape.filter((_, axis) => !reduced[axis]);
@@ -37,7 +38,9 @@ function plan(op: string, x: Tensor, axes: Axes | undefined, { keepDims = false 
 
 function refuseEmpty(op: string, x: Tensor, { count, shape }: Plan): void {
   if (count === 0 && sizeOf(shape) > 0) {
-    throw new ShapeError(`${op}: the tensor ${show(x.shape)} has no elements to take the ${op} of; give it at least one along the reduced axes`);
+    throw new ShapeError(
+      `${op}: the tensor ${show(x.shape)} has no elements to take the ${op} of; give it at least one along the reduced axes`,
+    );
   }
 }
 
@@ -132,10 +135,17 @@ export function placeOf(op: "max" | "min", x: Tensor, { outer, count, inner }: C
   const columns = outer * inner;
   const index = empty(x.device, [outer, inner], "u32");
   const height = heightOf(columns, count, inner);
-  x.device.dispatch(extremeKernel, "forward", { x, index }, { columns, count, inner }, [Math.ceil((columns * height) / BLOCK)], {
-    SMALLEST: op === "min",
-    HEIGHT: height,
-    ALONG: inner === 1,
-  });
+  x.device.dispatch(
+    extremeKernel,
+    "forward",
+    { x, index },
+    { columns, count, inner },
+    [Math.ceil((columns * height) / BLOCK)],
+    {
+      SMALLEST: op === "min",
+      HEIGHT: height,
+      ALONG: inner === 1,
+    },
+  );
   return index;
 }

@@ -25,14 +25,22 @@ export function slice<D extends DType>(x: Tensor<D>, axis: number, start: number
     if (count === 0) return [zeros(device, shape)];
     const dx = empty(device, shape);
     const pitch = size * inner;
-    copyRows(dy, dx, { rows, width: pitch, xpitch: count * inner, ypitch: pitch, lead: first * inner, count: count * inner });
+    copyRows(dy, dx, {
+      rows,
+      width: pitch,
+      xpitch: count * inner,
+      ypitch: pitch,
+      lead: first * inner,
+      count: count * inner,
+    });
     return [dx];
   });
   return y;
 }
 
 function bound(index: number, size: number): number {
-  if (!Number.isInteger(index)) throw new ShapeError(`slice: ${index} is no index; give whole numbers for start and end`);
+  if (!Number.isInteger(index))
+    throw new ShapeError(`slice: ${index} is no index; give whole numbers for start and end`);
   return Math.min(Math.max(index < 0 ? index + size : index, 0), size);
 }
 
@@ -45,7 +53,9 @@ export function split<D extends DType>(x: Tensor<D>, sizes: readonly number[], a
   const at = axisOf(axis, x.shape.length, "split");
   const total = x.shape[at] as number;
   if (sizes.some((n) => !Number.isInteger(n) || n < 0) || sizes.reduce((sum, n) => sum + n, 0) !== total) {
-    throw new ShapeError(`split: the sizes ${show(sizes)} do not add up to the ${total} of axis ${axis} of ${show(x.shape)}`);
+    throw new ShapeError(
+      `split: the sizes ${show(sizes)} do not add up to the ${total} of axis ${axis} of ${show(x.shape)}`,
+    );
   }
   const { rows, width: inner } = matrixAt(x.shape, at);
   const pitch = total * inner;
@@ -74,7 +84,9 @@ export function split<D extends DType>(x: Tensor<D>, sizes: readonly number[], a
 export function chunk<D extends DType>(x: Tensor<D>, count: number, axis = -1): Tensor<D>[] {
   const size = (x.shape[axisOf(axis, x.shape.length, "chunk")] as number) / count;
   if (!Number.isInteger(size)) {
-    throw new ShapeError(`chunk: axis ${axis} of ${show(x.shape)} does not divide into ${count}; use split with the sizes you want`);
+    throw new ShapeError(
+      `chunk: axis ${axis} of ${show(x.shape)} does not divide into ${count}; use split with the sizes you want`,
+    );
   }
   return split(x, new Array<number>(count).fill(size), axis);
 }

@@ -62,15 +62,27 @@ export function kernelWalk(shape: Shape, strides: readonly (readonly number[])[]
   const walk = collapse(shape, strides);
   const rank = Math.max(walk.sizes.length, 1);
   if (rank > MOST_AXES) {
-    throw new ShapeError(`${op}: ${show(shape)} needs ${rank} axes even after merging neighbours; the kernel has ${MOST_AXES}, so reshape or split the tensors`);
+    throw new ShapeError(
+      `${op}: ${show(shape)} needs ${rank} axes even after merging neighbours; the kernel has ${MOST_AXES}, so reshape or split the tensors`,
+    );
   }
   const sizes = [...new Array<number>(MOST_AXES - walk.sizes.length).fill(1), ...walk.sizes];
   const padded = walk.strides.map((s) => [...new Array<number>(MOST_AXES - s.length).fill(0), ...s]);
   const inner = sizes[MOST_AXES - 1] as number;
-  const even = padded.every((s) => (s[MOST_AXES - 1] as number) <= 1 && s.slice(0, -1).every((n) => s[MOST_AXES - 1] === 0 || n % 4 === 0));
+  const even = padded.every(
+    (s) => (s[MOST_AXES - 1] as number) <= 1 && s.slice(0, -1).every((n) => s[MOST_AXES - 1] === 0 || n % 4 === 0),
+  );
   const vector = (rank === 1 || inner % 4 === 0) && even;
   if (!vector) return { rank, vector, words: sizeOf(shape), sizes, strides: padded };
-  const inWords = padded.map((s) => (s[MOST_AXES - 1] === 0 ? s : s.map((n, axis) => (axis === MOST_AXES - 1 ? n : n / 4))));
+  const inWords = padded.map((s) =>
+    s[MOST_AXES - 1] === 0 ? s : s.map((n, axis) => (axis === MOST_AXES - 1 ? n : n / 4)),
+  );
   const words = Math.ceil(inner / 4);
-  return { rank, vector, words: (sizeOf(shape) / Math.max(inner, 1)) * words, sizes: [...sizes.slice(0, -1), words], strides: inWords };
+  return {
+    rank,
+    vector,
+    words: (sizeOf(shape) / Math.max(inner, 1)) * words,
+    sizes: [...sizes.slice(0, -1), words],
+    strides: inWords,
+  };
 }

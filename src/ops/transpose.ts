@@ -21,7 +21,9 @@ export function permute<D extends DType>(x: Tensor<D>, order: readonly number[])
   x.check("permute");
   const axes = order.map((axis) => axisOf(axis, x.shape.length, "permute"));
   if (axes.length !== x.shape.length || new Set(axes).size !== axes.length) {
-    throw new ShapeError(`permute: ${show(order)} is no order of the axes of ${show(x.shape)}; name each of its ${x.shape.length} axes once`);
+    throw new ShapeError(
+      `permute: ${show(order)} is no order of the axes of ${show(x.shape)}; name each of its ${x.shape.length} axes once`,
+    );
   }
   const y = permuted(x, axes);
   const back = axes.map((_, axis) => axes.indexOf(axis));
@@ -49,7 +51,10 @@ function permuted<D extends DType>(x: Tensor<D>, axes: readonly number[]): Tenso
   // Seen from the result: rows that lie `rows` apart in x, columns side by side.
   const [columns = 1, rows = 1] = walk.sizes.slice(-2);
   const batch = rank === 3 ? (walk.sizes[0] as number) : 1;
-  const swaps = strides[rank - 2] === 1 && strides[rank - 1] === columns && (rank === 2 || (rank === 3 && strides[0] === rows * columns));
+  const swaps =
+    strides[rank - 2] === 1 &&
+    strides[rank - 1] === columns &&
+    (rank === 2 || (rank === 3 && strides[0] === rows * columns));
   if (!swaps || Math.min(rows, columns) < NARROW) return copyStrided(x, shape, steps, "permute");
   const y = empty(x.device, shape, x.dtype);
   const tiles = batch * Math.ceil(rows / TILE) * Math.ceil(columns / TILE);

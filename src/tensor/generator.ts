@@ -128,11 +128,20 @@ export function manualSeed(device: Device, seed: number): void {
   defaultGenerator(device).restore({ seed, step: 0, calls: 0 });
 }
 
-function draw<D extends "f32" | "u32">(generator: Generator, shape: Shape, dtype: D, entry: "fill_words" | "fill_uniform" | "fill_normal", low: number, span: number): Tensor<D> {
+function draw<D extends "f32" | "u32">(
+  generator: Generator,
+  shape: Shape,
+  dtype: D,
+  entry: "fill_words" | "fill_uniform" | "fill_normal",
+  low: number,
+  span: number,
+): Tensor<D> {
   const { device, words: state } = generator;
   const y = empty(device, shape, dtype);
   const words = Math.ceil(y.size / 4);
-  device.dispatch(fillKernel, entry, { state, y }, { words, call: generator.next(), low, span }, [Math.ceil(words / 64)]);
+  device.dispatch(fillKernel, entry, { state, y }, { words, call: generator.next(), low, span }, [
+    Math.ceil(words / 64),
+  ]);
   return y;
 }
 

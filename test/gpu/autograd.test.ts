@@ -71,7 +71,11 @@ test("tied uses add up to what two copies get apart (O19)", async () => {
   backward(loss(tied, tied));
   backward(loss(first, second));
   const [a, b] = [await gradOf(first), await gradOf(second)];
-  expectClose(await gradOf(tied), a.map((v, i) => v + (b[i] as number)), { rtol: 1e-6, atol: 1e-6 });
+  expectClose(
+    await gradOf(tied),
+    a.map((v, i) => v + (b[i] as number)),
+    { rtol: 1e-6, atol: 1e-6 },
+  );
 });
 
 test("a second backward is an error; with retainGraph it doubles exactly (O19)", async () => {
@@ -82,7 +86,9 @@ test("a second backward is an error; with retainGraph it doubles exactly (O19)",
   backward(y);
   expect(await gradOf(x)).toEqual(once.map((v) => 2 * v));
   expect(() => backward(y)).toThrow(DisposedError);
-  expect(() => backward(y)).toThrow("the graph of sum was used up by an earlier backward; run the forward pass again or pass { retainGraph: true } the first time");
+  expect(() => backward(y)).toThrow(
+    "the graph of sum was used up by an earlier backward; run the forward pass again or pass { retainGraph: true } the first time",
+  );
   expect(await gradOf(x)).toEqual(once.map((v) => 2 * v));
 });
 
@@ -90,7 +96,9 @@ test("an in-place change of a saved value is an error, and nothing is half done 
   const x = leaf([1, 2]);
   const y = sum(square(x));
   x.write([5, 6]);
-  expect(() => backward(y)).toThrow("backward: a value that square saved was overwritten in place since; run backward before changing it");
+  expect(() => backward(y)).toThrow(
+    "backward: a value that square saved was overwritten in place since; run backward before changing it",
+  );
   expect(x.grad).toBeNull();
   const z = sum(square(x));
   fill(x, 3);
@@ -133,7 +141,10 @@ test("an upstream gradient is left as it was", async () => {
   const [x, y] = [leaf([1, 2]), leaf([3, 4])];
   const dy = tensor(device, [1, 10]);
   backward(add(add(x, y), add(x, y)), dy);
-  expect([await gradOf(x), await gradOf(y)]).toEqual([[2, 20], [2, 20]]);
+  expect([await gradOf(x), await gradOf(y)]).toEqual([
+    [2, 20],
+    [2, 20],
+  ]);
   expect([...(await dy.data())]).toEqual([1, 10]);
   const z = leaf([5]);
   backward(z, tensor(device, [7]));
@@ -142,8 +153,12 @@ test("an upstream gradient is left as it was", async () => {
 
 test("what cannot be differentiated is said", () => {
   const x = leaf([1, 2]);
-  expect(() => backward(ones(device, []))).toThrow("backward: the tensor does not depend on anything that requires a gradient");
-  expect(() => backward(square(x))).toThrow("backward: the tensor is [2]; reduce it to one element (sum, mean) or pass an upstream gradient of its shape");
+  expect(() => backward(ones(device, []))).toThrow(
+    "backward: the tensor does not depend on anything that requires a gradient",
+  );
+  expect(() => backward(square(x))).toThrow(
+    "backward: the tensor is [2]; reduce it to one element (sum, mean) or pass an upstream gradient of its shape",
+  );
   expect(() => backward(square(x), ones(device, [3]))).toThrow(ShapeError);
   const y = sum(x);
   y.dispose();
@@ -229,7 +244,9 @@ test("scopes dispose what is not returned, also on errors, and nest", () =>
       }),
     ).toThrow("inside");
     expect(own.stats.memory.live).toBe(0);
-    expect(() => scope(async () => ones(own, [4]))).toThrow("scope: the function is async; await outside the scope and return tensors from it");
+    expect(() => scope(async () => ones(own, [4]))).toThrow(
+      "scope: the function is async; await outside the scope and return tensors from it",
+    );
     const x = ones(own, [4]);
     x.dispose();
     expect(() => add(x, 1)).toThrow(DisposedError);
@@ -322,7 +339,9 @@ test("two devices share nothing", async () => {
     q.replay();
   }
   expect([...(await a.weight.data())]).toEqual([...(await b.weight.data())]);
-  expect(() => add(a.weight, b.weight)).toThrow("binary.forward: the tensor bound as b belongs to another device; create it on this one or copy it through data()");
+  expect(() => add(a.weight, b.weight)).toThrow(
+    "binary.forward: the tensor bound as b belongs to another device; create it on this one or copy it through data()",
+  );
   second.destroy();
   await expect(b.weight.data()).rejects.toThrow("destroyed");
   expect(await reshape(a.weight, [65, 1]).data()).toHaveLength(65);

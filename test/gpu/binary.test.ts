@@ -42,12 +42,30 @@ const shapes: readonly (readonly [readonly number[], readonly number[]])[] = [
   [[], [8]],
   [[3, 5], [5]],
   [[3, 8], [8]],
-  [[3, 8], [3, 1]],
-  [[3, 1], [1, 7]],
-  [[2, 1, 4], [1, 3, 4]],
-  [[2, 3, 1, 5], [3, 4, 1]],
-  [[2, 3, 4, 8], [2, 1, 4, 1]],
-  [[2, 3, 1, 1, 2, 8], [2, 3, 2, 1, 1, 8]],
+  [
+    [3, 8],
+    [3, 1],
+  ],
+  [
+    [3, 1],
+    [1, 7],
+  ],
+  [
+    [2, 1, 4],
+    [1, 3, 4],
+  ],
+  [
+    [2, 3, 1, 5],
+    [3, 4, 1],
+  ],
+  [
+    [2, 3, 4, 8],
+    [2, 1, 4, 1],
+  ],
+  [
+    [2, 3, 1, 1, 2, 8],
+    [2, 3, 2, 1, 1, 8],
+  ],
   [[1], [0]],
   [[0, 3], [3]],
 ];
@@ -56,14 +74,23 @@ for (const [name, { op, f, a, b }] of Object.entries(cases)) {
   const reference = (x: Ref, y: Ref) => broadcast(f, x, y);
   test(`${name} and its gradients at odd sizes`, async () => {
     for (const n of ODD_SIZES) {
-      await checkGradient(device, op, reference, [numbers([n], ...a, n + 1), numbers([n], ...b, n + 2)], { what: name });
+      await checkGradient(device, op, reference, [numbers([n], ...a, n + 1), numbers([n], ...b, n + 2)], {
+        what: name,
+      });
     }
   });
+  // The walk over the operands is the same for all; each compiles anew, so the others take a sample.
+  const pairs = name === "mul" || name === "sub" ? shapes : shapes.slice(3, 6);
   test(`${name} and its gradients under broadcasting`, async () => {
-    for (const [left, right] of shapes) {
+    for (const [left, right] of pairs) {
       await checkGradient(device, op, reference, [numbers(left, ...a, 3), numbers(right, ...b, 4)], { what: name });
       await checkGradient(device, op, reference, [numbers(right, ...a, 5), numbers(left, ...b, 6)], { what: name });
-      await checkGradient(device, op, reference, [numbers(left, ...a, 3), numbers(right, ...b, 4)], { what: name, constant: [0] });
+    }
+    for (const constant of [[0], [1]]) {
+      await checkGradient(device, op, reference, [numbers([3, 8], ...a, 3), numbers([8], ...b, 4)], {
+        what: name,
+        constant,
+      });
     }
   });
 }
@@ -111,7 +138,10 @@ test("maximum and minimum keep NaN on either side, and halve the gradient of equ
 });
 
 test("gradients of stretched operands are sums (O18)", async () => {
-  const x = tensor(device, [[1, 2, 3], [4, 5, 6]]);
+  const x = tensor(device, [
+    [1, 2, 3],
+    [4, 5, 6],
+  ]);
   const b = tensor(device, [[10, 20, 30]]);
   const c = tensor(device, [[2], [-1]]);
   const s = tensor(device, 3);
@@ -140,7 +170,10 @@ test("a bias stretched over heads gets the sum over them", async () => {
 
 test("more than 65,535 workgroups (O10)", async () => {
   const n = 16_777_217;
-  const x = tensor(device, Float32Array.from({ length: n }, (_, i) => i % 1024));
+  const x = tensor(
+    device,
+    Float32Array.from({ length: n }, (_, i) => i % 1024),
+  );
   const y = add(x, tensor(device, [1]));
   const data = await y.data();
   expect([0, 1023, 16_776_959, 16_776_960, 16_777_216].map((i) => data[i])).toEqual([1, 1024, 768, 769, 1]);
@@ -153,8 +186,12 @@ test("more than 65,535 workgroups (O10)", async () => {
 test("what does not fit is named", () => {
   const a = ones(device, [2, 3]);
   expect(() => add(a, ones(device, [4]))).toThrow(ShapeError);
-  expect(() => add(a, ones(device, [4]))).toThrow("add: [2, 3] and [4] do not broadcast; sizes 3 and 4 must be equal or 1");
-  expect(() => mul(a, tensor(device, [1, 2, 3], [3], "u32"))).toThrow('mul: the tensor [3] holds u32 and the operation works on f32; convert it with cast(x, "f32")');
+  expect(() => add(a, ones(device, [4]))).toThrow(
+    "add: [2, 3] and [4] do not broadcast; sizes 3 and 4 must be equal or 1",
+  );
+  expect(() => mul(a, tensor(device, [1, 2, 3], [3], "u32"))).toThrow(
+    'mul: the tensor [3] holds u32 and the operation works on f32; convert it with cast(x, "f32")',
+  );
   expect(() => mul(2, 3)).toThrow(ValueError);
   expect(() => add(ones(device, [2, 1, 2, 1, 2]), ones(device, [1, 2, 1, 2, 1]))).toThrow(ShapeError);
 });

@@ -38,7 +38,8 @@ async function train(run: Run, blocks: number): Promise<number[][]> {
   const own = Array.from({ length: blocks }, (_, i) => parameter([16, 64], i + 3));
   const loss = scope(() => {
     let h: Tensor<"f32"> = x;
-    for (const weight of own) h = run((h) => add(dropout(tanh(mul(gelu(h), weight)), 0.3, generator), mul(sigmoid(h), shared)), h);
+    for (const weight of own)
+      h = run((h) => add(dropout(tanh(mul(gelu(h), weight)), 0.3, generator), mul(sigmoid(h), shared)), h);
     const loss = sum(mul(h, h));
     backward(loss);
     return loss;
@@ -125,6 +126,10 @@ test("a computed tensor from outside must come in as an input", () => {
   const x = parameter([4], 1);
   const outside = tanh(x);
   const y = sum(checkpoint((x) => mul(x, outside), x));
-  expect(() => backward(y)).toThrow("checkpoint: the function uses a result of tanh from outside that needs a gradient; pass it as an input");
-  expect(() => checkpoint((x) => x, x)).toThrow("checkpoint: the function returns one of its inputs; return what it computes from them");
+  expect(() => backward(y)).toThrow(
+    "checkpoint: the function uses a result of tanh from outside that needs a gradient; pass it as an input",
+  );
+  expect(() => checkpoint((x) => x, x)).toThrow(
+    "checkpoint: the function returns one of its inputs; return what it computes from them",
+  );
 });

@@ -8,7 +8,15 @@ import { dropout } from "../../src/ops/dropout.ts";
 import { sum } from "../../src/ops/reduce.ts";
 import { capture } from "../../src/tensor/capture.ts";
 import { ones, tensor } from "../../src/tensor/create.ts";
-import { defaultGenerator, Generator, generatorsOf, manualSeed, normal, randomWords, uniform } from "../../src/tensor/generator.ts";
+import {
+  defaultGenerator,
+  Generator,
+  generatorsOf,
+  manualSeed,
+  normal,
+  randomWords,
+  uniform,
+} from "../../src/tensor/generator.ts";
 import { philox4x32, splitWord, wordsToNormals, wordToUniform } from "../../src/tensor/philox.ts";
 import { expectClose } from "../support/close.ts";
 import { getGpu } from "../support/device.ts";
@@ -23,7 +31,10 @@ const SEED = 0x1234_5678_9abcd;
 
 /** What src/tensor/philox.ts says a draw is. */
 function words(n: number, call: number, step: number, seed = SEED): number[] {
-  return Array.from({ length: n }, (_, i) => philox4x32([i >> 2, call, ...splitWord(step)], splitWord(seed))[i % 4] as number);
+  return Array.from(
+    { length: n },
+    (_, i) => philox4x32([i >> 2, call, ...splitWord(step)], splitWord(seed))[i % 4] as number,
+  );
 }
 
 test("the GPU draws the numbers of philox.ts, bit for bit", async () => {
@@ -68,7 +79,11 @@ test("keeps the share that it should, scaled, and drops alike in backward", asyn
     expect(Math.abs(kept.length / n - (1 - p))).toBeLessThan(5 * Math.sqrt((p * (1 - p)) / n));
     expect(new Set(kept)).toEqual(new Set([Math.fround(1 / (1 - p))]));
     backward(sum(mul(y, 2)));
-    expectClose((await x.grad?.data()) ?? [], data.map((v) => 2 * v), { rtol: 1e-6 });
+    expectClose(
+      (await x.grad?.data()) ?? [],
+      data.map((v) => 2 * v),
+      { rtol: 1e-6 },
+    );
     y.dispose();
   }
 });
@@ -92,7 +107,9 @@ test("p = 0 is the identity, p = 1 gives zeros, others are refused", async () =>
   backward(sum(y));
   expectClose((await x.grad?.data()) ?? [], [0, 0, 0]);
   for (const p of [-0.1, 1.1, Number.NaN]) expect(() => dropout(x, p, generator)).toThrow(ValueError);
-  expect(() => dropout(x, 2, generator)).toThrow("dropout: the probability 2 is outside 0 to 1; give the share of elements to drop");
+  expect(() => dropout(x, 2, generator)).toThrow(
+    "dropout: the probability 2 is outside 0 to 1; give the share of elements to drop",
+  );
 });
 
 test("replays draw anew after advance, and the same as eager runs", async () => {

@@ -36,9 +36,18 @@ const cases: readonly (readonly [readonly number[], readonly number[]])[] = [
   [[9, 8], [0]],
   [[5, 6, 7], [1]],
   [[5, 6, 8], [1]],
-  [[4, 5, 6], [0, 2]],
-  [[2, 3, 4, 5], [1, 2]],
-  [[2, 3, 4, 5], [0, 1, 2, 3]],
+  [
+    [4, 5, 6],
+    [0, 2],
+  ],
+  [
+    [2, 3, 4, 5],
+    [1, 2],
+  ],
+  [
+    [2, 3, 4, 5],
+    [0, 1, 2, 3],
+  ],
   [[3, 1, 4], [1]],
   [[2, 20000], [1]],
   [[20001], [0]],
@@ -52,18 +61,42 @@ for (const [name, { op, f }] of Object.entries(ops)) {
   test(`${name} and its gradient at odd sizes`, async () => {
     for (const n of ODD_SIZES) {
       if (n === 0 && name !== "sum") continue;
-      await checkGradient(device, (x) => op(x, 0), (x) => ({ ...reduceRef(x, [0], f), shape: [] }), [numbers([n], -1, 1, n)], { what: name });
-      await checkGradient(device, (x) => op(x, -1, { keepDims: true }), (x) => reduceRef(x, [1], f), [numbers([3, n], -1, 1, n)], { what: name });
-      await checkGradient(device, (x) => op(x, 0, { keepDims: true }), (x) => reduceRef(x, [0], f), [numbers([n, 3], -1, 1, n)], { what: name });
+      await checkGradient(
+        device,
+        (x) => op(x, 0),
+        (x) => ({ ...reduceRef(x, [0], f), shape: [] }),
+        [numbers([n], -1, 1, n)],
+        { what: name },
+      );
+      await checkGradient(
+        device,
+        (x) => op(x, -1, { keepDims: true }),
+        (x) => reduceRef(x, [1], f),
+        [numbers([3, n], -1, 1, n)],
+        { what: name },
+      );
+      await checkGradient(
+        device,
+        (x) => op(x, 0, { keepDims: true }),
+        (x) => reduceRef(x, [0], f),
+        [numbers([n, 3], -1, 1, n)],
+        { what: name },
+      );
     }
   });
   test(`${name} and its gradient over any axes`, async () => {
     for (const [shape, axes] of cases) {
       // Differences of a mean over many are tiny beside the rounding of the sum: sample few elements, exactly.
-      await checkGradient(device, (x) => op(x, axes, { keepDims: true }), (x) => reduceRef(x, axes, f), [numbers(shape, -1, 1, 3)], {
-        what: `${name} over [${axes}]`,
-        samples: 4,
-      });
+      await checkGradient(
+        device,
+        (x) => op(x, axes, { keepDims: true }),
+        (x) => reduceRef(x, axes, f),
+        [numbers(shape, -1, 1, 3)],
+        {
+          what: `${name} over [${axes}]`,
+          samples: 4,
+        },
+      );
     }
   });
 }
@@ -84,7 +117,9 @@ test("empty: a sum is 0; a mean or maximum of nothing is refused (O11)", async (
   expect([...(await sum(x, 1).data())]).toEqual([0, 0]);
   expect(sum(x, 0).shape).toEqual([0]);
   expect(mean(x, 0).shape).toEqual([0]);
-  expect(() => mean(x)).toThrow("mean: the tensor [2, 0] has no elements to take the mean of; give it at least one along the reduced axes");
+  expect(() => mean(x)).toThrow(
+    "mean: the tensor [2, 0] has no elements to take the mean of; give it at least one along the reduced axes",
+  );
   expect(() => max(x, 1)).toThrow(ShapeError);
   x.requiresGrad = true;
   backward(sum(x));
@@ -92,7 +127,11 @@ test("empty: a sum is 0; a mean or maximum of nothing is refused (O11)", async (
 });
 
 test("70,000 rows of 3 (O10)", async () => {
-  const x = tensor(device, Float32Array.from({ length: 210_000 }, (_, i) => i % 1000), [70_000, 3]);
+  const x = tensor(
+    device,
+    Float32Array.from({ length: 210_000 }, (_, i) => i % 1000),
+    [70_000, 3],
+  );
   const y = await sum(x, 1).data();
   expect(y.findIndex((v, row) => v !== [0, 1, 2].reduce((s, k) => s + ((3 * row + k) % 1000), 0))).toBe(-1);
   const top = await max(x, 1).data();
@@ -101,7 +140,10 @@ test("70,000 rows of 3 (O10)", async () => {
 });
 
 test("long sums are exact where floats allow it, and repeat bit by bit", async () => {
-  const x = tensor(device, Float32Array.from({ length: 1_000_003 }, (_, i) => (i % 17) - 8));
+  const x = tensor(
+    device,
+    Float32Array.from({ length: 1_000_003 }, (_, i) => (i % 17) - 8),
+  );
   const exact = Array.from({ length: 1_000_003 }, (_, i) => (i % 17) - 8).reduce((a, b) => a + b, 0);
   expect(await sum(x).item()).toBe(exact);
   const y = tensor(device, Float32Array.from(numbers([300_000], 0, 1).data));
@@ -111,21 +153,39 @@ test("long sums are exact where floats allow it, and repeat bit by bit", async (
 });
 
 test("max and min keep NaN, see infinities, and send the gradient to the first of equals (O05)", async () => {
-  const x = tensor(device, [[1, Number.NaN, 3], [Number.NEGATIVE_INFINITY, -5, -5], [7, 7, 2]]);
+  const x = tensor(device, [
+    [1, Number.NaN, 3],
+    [Number.NEGATIVE_INFINITY, -5, -5],
+    [7, 7, 2],
+  ]);
   expectClose(await max(x, 1).data(), [Number.NaN, -5, 7]);
   expectClose(await min(x, 1).data(), [Number.NaN, Number.NEGATIVE_INFINITY, 2]);
   expect(await max(x).item()).toBeNaN();
   x.requiresGrad = true;
   backward(max(x, 1), tensor(device, [1, 2, 3]));
   expectClose((await x.grad?.data()) ?? [], [0, 1, 0, 0, 2, 0, 3, 0, 0]);
-  const all = tensor(device, [[[0, 4], [4, 1]], [[4, 2], [3, 4]]]);
+  const all = tensor(device, [
+    [
+      [0, 4],
+      [4, 1],
+    ],
+    [
+      [4, 2],
+      [3, 4],
+    ],
+  ]);
   all.requiresGrad = true;
   backward(max(all, [0, 2]), tensor(device, [1, 2]));
   expectClose((await all.grad?.data()) ?? [], [0, 1, 2, 0, 0, 0, 0, 0]);
 });
 
 test("argmax takes the lowest of equals, and NaN", async () => {
-  const x = tensor(device, [[1, 3, 3, -1], [Number.NaN, 9, 2, 3], [-0, 0, -4, 0], [-3, -2, -2, -9]]);
+  const x = tensor(device, [
+    [1, 3, 3, -1],
+    [Number.NaN, 9, 2, 3],
+    [-0, 0, -4, 0],
+    [-3, -2, -2, -9],
+  ]);
   expect([...(await argmax(x).data())]).toEqual([1, 0, 0, 1]);
   for (const n of [1, 2, 63, 64, 65, 257, 1000]) {
     const values = numbers([5, n], -1, 1, n);
@@ -141,15 +201,32 @@ test("argmax takes the lowest of equals, and NaN", async () => {
 
 test("sumTo and expand are each other's gradient", async () => {
   const pairs: [number[], number[]][] = [
-    [[3, 1], [3, 4]],
-    [[1, 5], [3, 5]],
+    [
+      [3, 1],
+      [3, 4],
+    ],
+    [
+      [1, 5],
+      [3, 5],
+    ],
     [[5], [2, 3, 5]],
     [[], [7]],
-    [[2, 1, 8], [2, 3, 8]],
-    [[4, 1, 2, 1], [4, 3, 2, 5]],
+    [
+      [2, 1, 8],
+      [2, 3, 8],
+    ],
+    [
+      [4, 1, 2, 1],
+      [4, 3, 2, 5],
+    ],
   ];
   for (const [small, large] of pairs) {
-    const stretch = (x: Ref) => broadcast((v) => v, x, ref(large, () => 0));
+    const stretch = (x: Ref) =>
+      broadcast(
+        (v) => v,
+        x,
+        ref(large, () => 0),
+      );
     await checkGradient(device, (x) => expand(x, large), stretch, [numbers(small)], { what: "expand" });
     const fold = (x: Ref) => {
       const axes = large.map((n, axis) => ((small[axis - large.length + small.length] ?? 1) === n ? -1 : axis));
@@ -158,7 +235,9 @@ test("sumTo and expand are each other's gradient", async () => {
     await checkGradient(device, (x) => sumTo(x, small), fold, [numbers(large)], { what: "sumTo" });
   }
   expect(() => expand(ones(device, [2]), [3])).toThrow(ShapeError);
-  expect(() => expand(ones(device, [2, 3]), [3])).toThrow("expand: [2, 3] does not stretch to [3]; only sizes of 1 stretch");
+  expect(() => expand(ones(device, [2, 3]), [3])).toThrow(
+    "expand: [2, 3] does not stretch to [3]; only sizes of 1 stretch",
+  );
   expect(() => sumTo(ones(device, [2, 3]), [2])).toThrow(ShapeError);
 });
 
@@ -178,7 +257,9 @@ test("a parameter takes a folded gradient straight into its slot", async () => {
 
 test("countNonFinite finds NaN and both infinities", async () => {
   const count = (x: Tensor) => countNonFinite(x).item();
-  expect(await count(tensor(device, [1, Number.NaN, Number.POSITIVE_INFINITY, -3.4e38, Number.NEGATIVE_INFINITY]))).toBe(3);
+  expect(
+    await count(tensor(device, [1, Number.NaN, Number.POSITIVE_INFINITY, -3.4e38, Number.NEGATIVE_INFINITY])),
+  ).toBe(3);
   expect(await count(zeros(device, [0]))).toBe(0);
   for (const n of [1, 255, 257, 100_001, 600_000]) {
     const values = new Float32Array(n).fill(3.4e38);

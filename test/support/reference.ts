@@ -8,7 +8,10 @@ export interface Ref {
 
 export function ref(shape: Shape, data: ArrayLike<number> | ((i: number) => number)): Ref {
   const size = shape.reduce((product, n) => product * n, 1);
-  return { shape, data: typeof data === "function" ? Float64Array.from({ length: size }, (_, i) => data(i)) : Float64Array.from(data) };
+  return {
+    shape,
+    data: typeof data === "function" ? Float64Array.from({ length: size }, (_, i) => data(i)) : Float64Array.from(data),
+  };
 }
 
 /** Sizes at which vectors, workgroups and tiles begin, end and leave a rest. */
