@@ -31,7 +31,7 @@ export const decimal = (n: number): string => (Number.isFinite(n) ? n.toFixed(3)
 /** A learning rate: 0.002, 3.5e-5. */
 export function rate(n: number): string {
   if (n === 0) return "0";
-  return n >= 1e-3 ? n.toPrecision(2) : n.toExponential(1);
+  return n >= 1e-3 ? String(+n.toPrecision(2)) : n.toExponential(1);
 }
 
 /** 8 s, 4 min 20 s, 2 h 5 min. */

@@ -19,6 +19,7 @@ import type {
   TextReport,
 } from "../protocol.ts";
 import { failureOf } from "./failure.ts";
+import { nextMilestone } from "./milestones.ts";
 import { deviceName } from "./name.ts";
 import { planRun } from "./plan.ts";
 import { Run } from "./run.ts";
@@ -28,21 +29,11 @@ import { Turns } from "./turns.ts";
 
 type Answers = { [K in keyof Calls]: (...input: Parameters<Calls[K]>) => Promise<ReturnType<Calls[K]>> };
 
-/** Steps before the first evaluation and sample. */
-const FIRST_MILESTONE = 10;
-/** Later a run has about this many. */
-const MILESTONES = 40;
 /** A checkpoint is kept in memory at a milestone if the last is older than this. */
 const KEEP_MS = 15_000;
 /** Attempts to open the device again after it was lost, and the wait between them. */
 const REOPENINGS = 6;
 const REOPEN_MS = 700;
-
-/** The step at which the run is next evaluated and sampled: often at first, then at even distances. */
-export function nextMilestone(step: number, steps: number): number {
-  const distance = Math.min(Math.max(step, FIRST_MILESTONE), Math.max(FIRST_MILESTONE, Math.ceil(steps / MILESTONES)));
-  return Math.min(steps, (Math.floor(step / distance) + 1) * distance);
-}
 
 /**
  * The device and the one run on it. Training goes on in a loop of short turns; everything else that needs the

@@ -1,0 +1,111 @@
+/** The demo's logic apart from page, worker and device. */
+import { expect, test } from "vitest";
+import { Curve } from "../../demo/curve.ts";
+import type { Point } from "../../demo/protocol.ts";
+import { brief, bytes, duration, milliseconds, rate } from "../../demo/ui/format.ts";
+import { plain } from "../../demo/worker/failure.ts";
+import { nextMilestone } from "../../demo/worker/milestones.ts";
+import { deviceName } from "../../demo/worker/name.ts";
+import { Story } from "../../demo/worker/story.ts";
+import { Turns } from "../../demo/worker/turns.ts";
+
+const point = (step: number): Point => ({
+  step,
+  tokens: step * 128,
+  seconds: step / 20,
+  loss: 4 - step * 1e-4,
+  gradNorm: 1,
+  learningRate: 0.01,
+  tokensPerSecond: 2560,
+  memoryBytes: 1,
+});
+const points = (from: number, to: number): Point[] => Array.from({ length: to - from + 1 }, (_, i) => point(from + i));
+
+test("a long curve is thinned evenly and stays in order", () => {
+  const curve = new Curve();
+  for (let step = 1; step <= 30_000; step += 50) curve.add(points(step, step + 49));
+  const steps = curve.points.map(({ step }) => step);
+  expect(steps.length).toBeLessThanOrEqual(4000);
+  expect(steps.length).toBeGreaterThan(1900);
+  const gaps = new Set(steps.slice(1).map((step, i) => step - (steps[i] as number)));
+  expect([...gaps]).toEqual([8]);
+  expect(curve.pace).toBeCloseTo(20, 6);
+});
+
+test("a curve rewinds to a checkpoint and goes on", () => {
+  const curve = new Curve();
+  curve.add(points(1, 100));
+  curve.addHeldOut(point(50));
+  curve.addHeldOut(point(100));
+  curve.rewind(60);
+  expect(curve.last?.step).toBe(60);
+  expect(curve.heldOut).toHaveLength(1);
+  expect(curve.best).toBe(point(50).loss);
+});
+
+test("a story survives its checkpoint, thinned, with its last point", () => {
+  const story = new Story();
+  story.add(points(1, 3001));
+  story.samples.push({ step: 3001, loss: 3, text: "the whale" });
+  const history = JSON.parse(JSON.stringify(story.history()));
+  expect(history.points.length).toBeLessThanOrEqual(600);
+  const again = Story.from(history);
+  expect(again.now).toEqual({ step: 3001, tokens: 3001 * 128, seconds: 3001 / 20 });
+  expect(again.samples).toEqual(story.samples);
+});
+
+test("milestones come often at first, then at even distances, and end with the run", () => {
+  const milestones = [0];
+  while ((milestones.at(-1) as number) < 2000) milestones.push(nextMilestone(milestones.at(-1) as number, 2000));
+  expect(milestones.slice(0, 7)).toEqual([0, 10, 20, 40, 80, 100, 150]);
+  expect(milestones.at(-1)).toBe(2000);
+  expect(nextMilestone(37, 40)).toBe(40);
+  expect(nextMilestone(13, 2000)).toBe(20);
+});
+
+test("turns come one after the other, also after one that failed", async () => {
+  const turns = new Turns();
+  const log: string[] = [];
+  const work = (name: string, ms: number) => async () => {
+    log.push(`${name} begins`);
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    log.push(`${name} ends`);
+    if (name === "bad") throw new Error(name);
+    return name;
+  };
+  const results = await Promise.allSettled([
+    turns.take(work("slow", 20)),
+    turns.take(work("bad", 0)),
+    turns.take(work("last", 0)),
+  ]);
+  expect(log).toEqual(["slow begins", "slow ends", "bad begins", "bad ends", "last begins", "last ends"]);
+  expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+});
+
+test("engine messages become sentences for visitors", () => {
+  expect(plain("encode: the character is unknown; leave it out")).toBe("The character is unknown; leave it out.");
+  expect(plain("Already a sentence: really.")).toBe("Already a sentence: really.");
+});
+
+test("devices have names that people know", () => {
+  const info = (parts: Partial<GPUAdapterInfo>) => parts as GPUAdapterInfo;
+  expect(deviceName(info({ vendor: "google", architecture: "swiftshader" }))).toBe("SwiftShader");
+  expect(deviceName(info({ vendor: "nvidia", architecture: "ada-lovelace" }))).toBe("NVIDIA ada lovelace");
+  expect(deviceName(info({ vendor: "apple", architecture: "metal-3", description: "Apple M2" }))).toBe("Apple M2");
+  expect(deviceName(undefined)).toBe("GPU");
+});
+
+test("numbers read well", () => {
+  expect([0.5, 12.34, 950, 12_345, 999_600, 1_240_000].map(brief)).toEqual([
+    "0.50",
+    "12.3",
+    "950",
+    "12.3 k",
+    "1.00 M",
+    "1.24 M",
+  ]);
+  expect([512, 3277, 1_500_000, 200 * 2 ** 20].map(bytes)).toEqual(["512 B", "3.2 KB", "1.4 MB", "200 MB"]);
+  expect([8.4, 80, 3000, 7500].map(duration)).toEqual(["8 s", "1 min 20 s", "50 min", "2 h 5 min"]);
+  expect([34.2, 1240].map(milliseconds)).toEqual(["34 ms", "1.2 s"]);
+  expect([0.002, 3.5e-5, 0].map(rate)).toEqual(["0.002", "3.5e-5", "0"]);
+});
