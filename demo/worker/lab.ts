@@ -21,6 +21,7 @@ import type {
 import { failureOf } from "./failure.ts";
 import { nextMilestone } from "./milestones.ts";
 import { deviceName } from "./name.ts";
+import { patiently } from "./patiently.ts";
 import { planRun } from "./plan.ts";
 import { Run } from "./run.ts";
 import { sizesFor } from "./sizes.ts";
@@ -31,9 +32,8 @@ type Answers = { [K in keyof Calls]: (...input: Parameters<Calls[K]>) => Promise
 
 /** A checkpoint is kept in memory at a milestone if the last is older than this. */
 const KEEP_MS = 15_000;
-/** Attempts to open the device again after it was lost, and the wait between them. */
-const REOPENINGS = 6;
-const REOPEN_MS = 700;
+/** A device that is lost more often than this in one visit will not hold. */
+const LOSSES = 6;
 
 /**
  * The device and the one run on it. Training goes on in a loop of short turns; everything else that needs the
@@ -54,7 +54,7 @@ export class Lab implements Answers {
   private urgent = 0;
   private answering = new AbortController();
   private kept: { readonly file: Uint8Array<ArrayBuffer>; readonly step: number; readonly at: number } | null = null;
-  private lossesOfDevice = 0;
+  private losses = 0;
 
   constructor(emit: (event: Event) => void) {
     this.emit = emit;
@@ -240,9 +240,8 @@ export class Lab implements Answers {
     await this.loop;
     this.run = null;
     try {
-      if (++this.lossesOfDevice > REOPENINGS)
-        throw new ValueError("device: it was lost again and again; choose a smaller size");
-      const device = await this.reopen();
+      if (++this.losses > LOSSES) throw new ValueError("device: it was lost again and again; choose a smaller size");
+      const device = await patiently(() => this.connect());
       if (!settings) {
         this.emit({
           kind: "restored",
@@ -272,17 +271,6 @@ export class Lab implements Answers {
           sentence: `The GPU was lost and could not be opened again. ${sentence} Reload the page.`,
         },
       });
-    }
-  }
-
-  private async reopen(): Promise<Device> {
-    for (let attempt = 1; ; attempt++) {
-      try {
-        return await this.connect();
-      } catch (error) {
-        if (attempt === REOPENINGS) throw error;
-        await new Promise((resolve) => setTimeout(resolve, REOPEN_MS));
-      }
     }
   }
 
