@@ -15,7 +15,7 @@ export function checkFloats(op: string, ...tensors: readonly Tensor[]): void {
 }
 
 /** Refuses disposed tensors and those that hold no whole numbers: ids, lengths, masks. */
-export function checkIds(op: string, tensor: Tensor): void {
+export function checkWhole(op: string, tensor: Tensor): void {
   tensor.check(op);
   if (tensor.dtype === "f32") {
     throw new ShapeError(

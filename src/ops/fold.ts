@@ -1,5 +1,6 @@
 import reduceKernel from "../../kernels/reduce/reduce.wgsl";
 import type { GradSink } from "../autograd/graph.ts";
+import type { Device } from "../gpu/device.ts";
 import { empty } from "../tensor/create.ts";
 import { type Shape, sameShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -26,7 +27,9 @@ const ENOUGH = 16384;
 type Slot = ReturnType<GradSink["into"]>;
 
 /** Invocations a column: few where columns are many, and never more than a quarter of its elements. */
-export function heightOf(columns: number, count: number, inner: number): number {
+export function heightOf(device: Device, columns: number, count: number, inner: number): number {
+  // Emulations run a workgroup with barriers a hundred times slower than one without.
+  if (device.software && columns >= BLOCK) return 1;
   // Side by side, eight columns at least, so that neighbours read neighbouring memory.
   const most = inner === 1 ? BLOCK : BLOCK / 8;
   let height = 1;
@@ -51,7 +54,7 @@ export function reduceColumns(
   const vector = folds || inner % 4 === 0;
   const units = { count: folds ? count / 4 : count, inner: vector && !folds ? inner / 4 : inner };
   const columns = outer * units.inner;
-  const height = heightOf(columns, units.count, inner);
+  const height = heightOf(x.device, columns, units.count, inner);
   const run = Math.ceil(units.count / height);
   const wanted = run <= LONGEST_RUN ? 1 : Math.ceil(run / (LONGEST_RUN / 2));
   const chunk = Math.ceil(units.count / wanted);

@@ -6,7 +6,7 @@ import type { DType } from "../tensor/dtype.ts";
 import { axisOf, type Shape, sameShape, show } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { matrixAt } from "./band.ts";
-import { checkIds } from "./check.ts";
+import { checkWhole } from "./check.ts";
 
 /**
  * Picks along `axis` by number: y[.., k, ..] = x[.., ids[.., k, ..], ..], as torch.gather.
@@ -41,7 +41,7 @@ export function indexSelect<D extends DType>(x: Tensor<D>, axis: number, ids: Te
 }
 
 function pick<D extends DType>(op: string, x: Tensor<D>, axis: number, ids: Tensor, shape: Shape): Tensor<D> {
-  checkIds(op, ids);
+  checkWhole(op, ids);
   const { device, shape: from } = x;
   const y = empty(device, shape, x.dtype);
   const sizes = { count: from[axis] as number, picks: shape[axis] as number, inner: matrixAt(from, axis).width };

@@ -134,7 +134,7 @@ function extremeOf(op: "max" | "min", x: Tensor, columns: Columns): Tensor<"f32"
 export function placeOf(op: "max" | "min", x: Tensor, { outer, count, inner }: Columns): Tensor<"u32"> {
   const columns = outer * inner;
   const index = empty(x.device, [outer, inner], "u32");
-  const height = heightOf(columns, count, inner);
+  const height = heightOf(x.device, columns, count, inner);
   x.device.dispatch(
     extremeKernel,
     "forward",

@@ -55,7 +55,8 @@ function permuted<D extends DType>(x: Tensor<D>, axes: readonly number[]): Tenso
     strides[rank - 2] === 1 &&
     strides[rank - 1] === columns &&
     (rank === 2 || (rank === 3 && strides[0] === rows * columns));
-  if (!swaps || Math.min(rows, columns) < NARROW) return copyStrided(x, shape, steps, "permute");
+  // An emulation gains nothing from tiles, and pays for their barrier.
+  if (!swaps || Math.min(rows, columns) < NARROW || x.device.software) return copyStrided(x, shape, steps, "permute");
   const y = empty(x.device, shape, x.dtype);
   const tiles = batch * Math.ceil(rows / TILE) * Math.ceil(columns / TILE);
   x.device.dispatch(transposeKernel, "forward", { x, y }, { batch, rows, columns }, [tiles]);

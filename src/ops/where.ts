@@ -5,7 +5,7 @@ import { empty, full } from "../tensor/create.ts";
 import { broadcastShapes, type Shape, sameShape } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { Operand } from "./binary.ts";
-import { checkFloats, checkIds } from "./check.ts";
+import { checkFloats, checkWhole } from "./check.ts";
 import { expand } from "./expand.ts";
 
 /** Runs `fn` on operands stretched to one shape; copies made for that go afterwards. */
@@ -29,7 +29,7 @@ function operand(x: Operand, beside: Tensor): { readonly value: Tensor; readonly
  * @param mask u32 or i32
  */
 export function where(mask: Tensor, a: Operand, b: Operand): Tensor<"f32"> {
-  checkIds("where", mask);
+  checkWhole("where", mask);
   const [left, right] = [operand(a, mask), operand(b, mask)];
   checkFloats("where", left.value, right.value);
   const shape = broadcastShapes(mask.shape, broadcastShapes(left.value.shape, right.value.shape, "where"), "where");

@@ -1,6 +1,6 @@
 import { beforeAll, expect, test } from "vitest";
 import { backward } from "../../src/autograd/backward.ts";
-import type { Device } from "../../src/gpu/device.ts";
+import { Device } from "../../src/gpu/device.ts";
 import { ShapeError } from "../../src/gpu/errors.ts";
 import { openDevice } from "../../src/gpu/open.ts";
 import { argmax } from "../../src/ops/argmax.ts";
@@ -16,8 +16,11 @@ import { checkGradient } from "../support/gradcheck.ts";
 import { broadcast, numbers, ODD_SIZES, type Ref, reduceRef, ref } from "../support/reference.ts";
 
 let device: Device;
+/** The same, treated as what it is not: an emulation or a GPU. The launches differ. */
+let other: Device;
 beforeAll(async () => {
   device = await openDevice({ gpu: await getGpu() });
+  other = new Device(device.gpu, device.info, !device.software, false);
 });
 
 const total = (values: number[]) => values.reduce((a, b) => a + b, 0);
@@ -100,6 +103,34 @@ for (const [name, { op, f }] of Object.entries(ops)) {
     }
   });
 }
+
+test("many columns, launched as for a GPU and as for an emulation", async () => {
+  for (const on of [device, other]) {
+    for (const [shape, axis] of [
+      [[200, 30], 1],
+      [[70, 64], 1],
+      [[40, 300], 0],
+      [[3, 50, 101], 1],
+    ] as const) {
+      const x = numbers(shape, -1, 1, 5);
+      for (const { op, f } of [ops.sum, ops.max]) {
+        await checkGradient(
+          on,
+          (x) => op(x, axis, { keepDims: true }),
+          (x) => reduceRef(x, [axis], f),
+          [x],
+          { samples: 3 },
+        );
+      }
+    }
+    const rows = numbers([100, 70], -1, 1, 6);
+    const expected = Array.from({ length: 100 }, (_, row) => {
+      const part = [...rows.data.slice(row * 70, row * 70 + 70)];
+      return part.indexOf(Math.max(...part));
+    });
+    expect([...(await argmax(tensor(on, Float32Array.from(rows.data), [100, 70])).data())]).toEqual(expected);
+  }
+});
 
 test("shapes: all axes by default, from the end, kept or not", () => {
   const x = ones(device, [2, 3, 4]);
@@ -261,11 +292,13 @@ test("countNonFinite finds NaN and both infinities", async () => {
     await count(tensor(device, [1, Number.NaN, Number.POSITIVE_INFINITY, -3.4e38, Number.NEGATIVE_INFINITY])),
   ).toBe(3);
   expect(await count(zeros(device, [0]))).toBe(0);
-  for (const n of [1, 255, 257, 100_001, 600_000]) {
-    const values = new Float32Array(n).fill(3.4e38);
-    expect(await count(tensor(device, values))).toBe(0);
-    values[n - 1] = Number.NaN;
-    values[n >> 1] = Number.NEGATIVE_INFINITY;
-    expect(await count(tensor(device, values))).toBe(n === 1 ? 1 : 2);
+  for (const on of [device, other]) {
+    for (const n of [1, 255, 257, 100_001]) {
+      const values = new Float32Array(n).fill(3.4e38);
+      expect(await count(tensor(on, values))).toBe(0);
+      values[n - 1] = Number.NaN;
+      values[n >> 1] = Number.NEGATIVE_INFINITY;
+      expect(await count(tensor(on, values))).toBe(n === 1 ? 1 : 2);
+    }
   }
 });
