@@ -27,7 +27,8 @@ export async function* generate(
   options: GenerateOptions = {},
 ): AsyncGenerator<string, void, void> {
   const { prompt = "", stop = [], session = new Session(model) } = options;
-  if (stop.some((text) => text === "")) throw new ValueError("generate: a stop text is empty; give the text that should end the generation");
+  if (stop.some((text) => text === ""))
+    throw new ValueError("generate: a stop text is empty; give the text that should end the generation");
   const stream = tokenizer.stream();
   const filter = new StopFilter(stop);
   try {

@@ -6,7 +6,7 @@ import type { Decoder, LanguageModel } from "../models/language.ts";
 import { ModelState } from "../models/state.ts";
 import type { HostTensor } from "../nn/module.ts";
 import { reshape } from "../ops/reshape.ts";
-import { NO_TOKEN, Sampler, type SamplerState, type SamplingOptions } from "../ops/sample.ts";
+import { Sampler, type SamplerState, type SamplingOptions } from "../ops/sample.ts";
 import { slice } from "../ops/slice.ts";
 import { capture } from "../tensor/capture.ts";
 import { tensor, zeros } from "../tensor/create.ts";
@@ -33,6 +33,8 @@ export interface SavedSession {
 /** Prompt tokens that one pass of the parallel form takes. */
 const PROMPT_CHUNK = 64;
 const READ_EVERY = 8;
+/** Tokens that the sampler keeps until they are read. */
+const HISTORY = 64;
 const LOGITS = "logits";
 
 /**
@@ -46,8 +48,9 @@ export class Session {
   private readonly sampler: Sampler;
   /** Model state and next logits; the captured steps read and overwrite it in place. */
   private readonly now: ModelState;
-  /** What `now` was before the last batch of tokens, to give back those that nobody took. */
+  /** State and sampler before the last tokens, to take back those that nobody wanted. */
   private readonly before: ModelState;
+  private readonly samplerBefore: Sampler;
   private readonly plans = new Map<number, Plan<null>>();
   private seen = 0;
   private busy = false;
@@ -59,10 +62,11 @@ export class Session {
     model.eval();
     this.decoder = model.decoder();
     const vocabSize = model.config.vocabSize;
-    this.sampler = new Sampler(this.device, { batch: 1, vocabSize, history: 64 });
-    const start = model.initialState(1);
+    const seed = crypto.getRandomValues(new Uint32Array(1))[0] as number;
+    this.sampler = new Sampler(this.device, { vocabSize, history: HISTORY, seed });
+    this.samplerBefore = new Sampler(this.device, { vocabSize, history: HISTORY });
     const logits = keep(zeros(this.device, [1, vocabSize]));
-    this.now = new ModelState({ ...start.tensors, [LOGITS]: logits, ...prefixed(this.sampler) });
+    this.now = new ModelState({ ...model.initialState(1).tensors, [LOGITS]: logits });
     this.before = this.now.copy();
   }
 
@@ -103,7 +107,10 @@ export class Session {
     const { maxTokens = 256, signal, readEvery = READ_EVERY } = options;
     this.check("generate");
     if (this.seen === 0) throw new ValueError("generate: the session has seen no token; feed a prompt first");
-    if (!(Number.isInteger(maxTokens) && maxTokens >= 0)) throw new ValueError(`generate: maxTokens is ${maxTokens}; use a whole number of 0 or more`);
+    if (!(Number.isInteger(maxTokens) && maxTokens >= 0))
+      throw new ValueError(`generate: maxTokens is ${maxTokens}; use a whole number of 0 or more`);
+    if (!(Number.isInteger(readEvery) && readEvery >= 1 && readEvery <= HISTORY))
+      throw new ValueError(`generate: readEvery is ${readEvery}; use 1 to ${HISTORY}`);
     this.sampler.set(options);
     this.busy = true;
     try {
@@ -145,7 +152,8 @@ export class Session {
   /** @throws FileError if it was saved from another model; nothing changes then */
   restore(saved: SavedSession): void {
     this.check("restore");
-    if (!(Number.isInteger(saved.position) && saved.position >= 0)) throw new FileError("session", `restore: the saved position is ${saved.position}; the session is damaged`);
+    if (!(Number.isInteger(saved.position) && saved.position >= 0))
+      throw new FileError("session", `restore: the saved position is ${saved.position}; the session is damaged`);
     this.now.restore(saved.model);
     this.sampler.restore(saved.sampler);
     this.seen = saved.position;
@@ -163,13 +171,74 @@ export class Session {
     if (this.disposed) return;
     this.disposed = true;
     for (const plan of this.plans.values()) plan.dispose();
-    this.now.dispose();
-    this.before.dispose();
-    this.sampler.dispose();
-    this.decoder.dispose();
+    for (const own of [this.now, this.before, this.sampler, this.samplerBefore, this.decoder]) own.dispose();
   }
 
   [Symbol.dispose](): void {
     this.dispose();
+  }
+
+  /** The next `count` tokens; if they cannot be had, the session is as before. */
+  private async advance(count: number): Promise<number[]> {
+    const plan = await this.plan(count);
+    this.before.assign(this.now);
+    this.samplerBefore.restoreFrom(this.sampler);
+    plan.replay();
+    try {
+      const [ids] = await this.sampler.take();
+      this.seen += count;
+      return ids as number[];
+    } catch (error) {
+      if (error instanceof NonFiniteError) this.goBack();
+      throw error;
+    }
+  }
+
+  /** Takes back all but the first `taken` of the last `count` tokens, by drawing those again from the same state. */
+  private async rewind(count: number, taken: number): Promise<void> {
+    this.goBack();
+    this.seen -= count - taken;
+    if (taken === 0) return;
+    const plan = await this.plan(1);
+    for (let i = 0; i < taken; i++) plan.replay();
+    await this.sampler.take();
+  }
+
+  private goBack(): void {
+    this.now.assign(this.before);
+    this.sampler.restoreFrom(this.samplerBefore);
+  }
+
+  /** `count` rounds of: draw a token from the logits, feed it to the model. */
+  private async plan(count: number): Promise<Plan<null>> {
+    let plan = this.plans.get(count);
+    if (!plan) {
+      plan = await capture(this.device, () =>
+        noGrad(() => {
+          let state = this.modelState();
+          let logits = this.now.tensors[LOGITS] as Tensor<"f32">;
+          for (let i = 0; i < count; i++) ({ state, logits } = this.decoder.step(this.sampler.record(logits), state));
+          this.assign(state, logits);
+          return null;
+        }),
+      );
+      this.plans.set(count, plan);
+    }
+    return plan;
+  }
+
+  private modelState(): ModelState {
+    const { [LOGITS]: _, ...tensors } = this.now.tensors;
+    return new ModelState(tensors);
+  }
+
+  private assign(state: ModelState, logits: Tensor<"f32">): void {
+    this.now.assign(new ModelState({ ...state.tensors, [LOGITS]: logits }));
+  }
+
+  private check(op: string): void {
+    if (this.disposed) throw new DisposedError(`${op}: the session was disposed; start another`);
+    if (this.busy)
+      throw new ValueError(`${op}: the session is generating; await that, abort it, or branch() before it starts`);
   }
 }

@@ -59,7 +59,12 @@ function recurrent(kind: RecurrentConfig["kind"], label: string, gates: number, 
 
 /** Every kind of language model, in the order in which pages list them. */
 export const modelKinds: readonly ModelKind[] = [
-  recurrent("rnn", "RNN", 1, "One tanh layer that feeds back into itself; forgets quickly, and shows why the others exist."),
+  recurrent(
+    "rnn",
+    "RNN",
+    1,
+    "One tanh layer that feeds back into itself; forgets quickly, and shows why the others exist.",
+  ),
   recurrent("gru", "GRU", 3, "Two gates decide what to keep; nearly as good as an LSTM at three quarters of its size."),
   recurrent("lstm", "LSTM", 4, "A protected memory cell with three gates; the classic character-level writer."),
 ];
@@ -67,7 +72,10 @@ export const modelKinds: readonly ModelKind[] = [
 /** @throws ValueError naming the kinds that exist */
 export function modelKind(kind: string): ModelKind {
   const found = modelKinds.find((one) => one.kind === kind);
-  if (!found) throw new ValueError(`modelKind: no model is called ${kind}; there are ${modelKinds.map((one) => one.kind).join(", ")}`);
+  if (!found)
+    throw new ValueError(
+      `modelKind: no model is called ${kind}; there are ${modelKinds.map((one) => one.kind).join(", ")}`,
+    );
   return found;
 }
 
@@ -80,7 +88,11 @@ export function createModel(device: Device, config: ModelConfig, init?: InitOpti
 export function configFrom(value: unknown): ModelConfig {
   const config = value as ModelConfig;
   const known = typeof value === "object" && value !== null && modelKinds.some(({ kind }) => kind === config.kind);
-  if (!known) throw new FileError("model-kind", `checkpoint: its model is ${JSON.stringify(config?.kind ?? value)}; this engine reads ${modelKinds.map(({ kind }) => kind).join(", ")}`);
+  if (!known)
+    throw new FileError(
+      "model-kind",
+      `checkpoint: its model is ${JSON.stringify(config?.kind ?? value)}; this engine reads ${modelKinds.map(({ kind }) => kind).join(", ")}`,
+    );
   checked(config, modelKind(config.kind).options);
   return config;
 }
@@ -93,7 +105,9 @@ function checked(config: ModelConfig, options: readonly ModelOption[]): ModelCon
     const value = config[name];
     const whole = step < 1 || Number.isInteger(value);
     if (typeof value !== "number" || !Number.isFinite(value) || value < Math.min(min, 1) || !whole) {
-      throw new ValueError(`${config.kind}: ${name} is ${value}; use a ${step < 1 ? "number" : "whole number"} of ${Math.min(min, 1)} or more`);
+      throw new ValueError(
+        `${config.kind}: ${name} is ${value}; use a ${step < 1 ? "number" : "whole number"} of ${Math.min(min, 1)} or more`,
+      );
     }
   }
   return config;

@@ -1,5 +1,5 @@
 import type { Device } from "../gpu/device.ts";
-import { linear, type LinearOptions } from "../ops/linear.ts";
+import { type LinearOptions, linear } from "../ops/linear.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type InitOptions, randomOf, uniformInit } from "./init.ts";
 import { Module, type Parameter } from "./module.ts";

@@ -69,7 +69,10 @@ export function readCheckpoint(bytes: ArrayBuffer | Uint8Array<ArrayBuffer>): Ch
   const { metadata, tensors } = parseSafetensors(bytes);
   const text = metadata[KEY];
   if (text === undefined) {
-    throw new FileError("foreign-checkpoint", "checkpoint: the file is valid safetensors but was not saved by this engine; load its tensors with parseSafetensors and loadStateDict");
+    throw new FileError(
+      "foreign-checkpoint",
+      "checkpoint: the file is valid safetensors but was not saved by this engine; load its tensors with parseSafetensors and loadStateDict",
+    );
   }
   const parameters = new Map<string, HostTensor>();
   const optimizer: OptimizerState = new Map();
@@ -95,7 +98,10 @@ export function readCheckpoint(bytes: ArrayBuffer | Uint8Array<ArrayBuffer>): Ch
   } catch (error) {
     if (error instanceof FileError) throw error;
     const reason = error instanceof Error ? error.message : String(error);
-    throw new FileError("checkpoint-metadata", `checkpoint: its description cannot be read (${reason}); the file is damaged`);
+    throw new FileError(
+      "checkpoint-metadata",
+      `checkpoint: its description cannot be read (${reason}); the file is damaged`,
+    );
   }
 }
 
