@@ -7,17 +7,34 @@ export function mountTheme({ theme }: State): void {
   const button = byId("theme", HTMLButtonElement);
   const system = matchMedia("(prefers-color-scheme: dark)");
   system.addEventListener("change", () => {
-    if (!localStorage.getItem("theme")) theme.value = system.matches ? "dark" : "light";
+    if (!remembered()) theme.value = system.matches ? "dark" : "light";
   });
   button.addEventListener("click", () => {
     theme.value = theme.value === "dark" ? "light" : "dark";
-    localStorage.setItem("theme", theme.value);
+    remember(theme.value);
   });
   effect(() => {
     document.documentElement.dataset.theme = theme.value;
     button.textContent = theme.value === "dark" ? "Light" : "Dark";
     button.ariaLabel = `${button.textContent} colours`;
   });
+}
+
+/** What the visitor chose on an earlier visit; browsers may forbid storage. */
+function remembered(): string | null {
+  try {
+    return localStorage.getItem("theme");
+  } catch {
+    return null;
+  }
+}
+
+function remember(theme: string): void {
+  try {
+    localStorage.setItem("theme", theme);
+  } catch {
+    // The choice then holds for this visit.
+  }
 }
 
 /** The present value of a colour of tokens.css, for canvases. */

@@ -1,7 +1,6 @@
 import { generate } from "../../src/generate/generate.ts";
 import { Session } from "../../src/generate/session.ts";
 import type { Device } from "../../src/gpu/device.ts";
-import { FileError } from "../../src/gpu/errors.ts";
 import type { LanguageModel } from "../../src/models/language.ts";
 import { createModel } from "../../src/models/registry.ts";
 import { AdamW } from "../../src/optim/adam.ts";
@@ -10,27 +9,13 @@ import { Random } from "../../src/tensor/philox.ts";
 import { streamBatches } from "../../src/text/batches.ts";
 import { splitIds } from "../../src/text/corpus.ts";
 import type { Tokenizer } from "../../src/text/tokenizer.ts";
-import { type Checkpoint, readCheckpoint, saveCheckpoint } from "../../src/train/checkpoint.ts";
+import { readCheckpoint, saveCheckpoint } from "../../src/train/checkpoint.ts";
 import { Trainer, type TrainerState, type TrainReport } from "../../src/train/trainer.ts";
-import type {
-  GenerateOptions,
-  GenerateReport,
-  HeldOutPoint,
-  History,
-  Point,
-  RunReport,
-  Sample,
-  Settings,
-} from "../protocol.ts";
+import type { GenerateOptions, GenerateReport, HeldOutPoint, Point, RunReport, Sample, Settings } from "../protocol.ts";
 import { configOf } from "./plan.ts";
+import { checkSaved, type Saved } from "./saved.ts";
 import { Story } from "./story.ts";
 import type { ReadText, Texts } from "./texts.ts";
-
-/** What the page adds to a checkpoint: enough to show the run as it was. */
-interface Saved {
-  readonly settings: Settings;
-  readonly history: History;
-}
 
 const SAMPLE: Omit<GenerateOptions, "prompt" | "seed"> = {
   length: 160,
@@ -90,12 +75,12 @@ export class Run {
   /** The run of a checkpoint. @throws FileError if the file is no checkpoint of a run of this page */
   static load(device: Device, file: ArrayBuffer | Uint8Array<ArrayBuffer>): Run {
     const checkpoint = readCheckpoint(file);
-    const { settings, history, state } = trainingOf(checkpoint);
+    const { settings, history } = checkSaved(checkpoint.training?.settings);
     const model = createModel(device, checkpoint.config);
     try {
       model.loadStateDict(checkpoint.parameters);
       const run = new Run(device, settings, checkpoint.tokenizer, model, Story.from(history));
-      run.waiting = state;
+      run.waiting = checkpoint.training?.state ?? null;
       return run;
     } catch (error) {
       model.dispose();
@@ -265,7 +250,7 @@ export class Run {
           memoryBytes,
         };
       })
-      .filter(({ loss }) => Number.isFinite(loss));
+      .filter(({ loss, gradNorm }) => Number.isFinite(loss) && Number.isFinite(gradNorm));
     this.story.add(points);
     this.onPoints(points);
   }
@@ -277,14 +262,4 @@ function scheduleOf({ schedule, learningRate, steps }: Settings): Schedule {
     return warmupCosine({ peak: learningRate, floor: learningRate / 10, warmup, total: steps });
   if (schedule === "linear") return linearWarmupDecay({ peak: learningRate, warmup, total: steps });
   return constantLr(learningRate);
-}
-
-function trainingOf({ training }: Checkpoint): Saved & { readonly state: TrainerState } {
-  const saved = training?.settings as Saved | null | undefined;
-  if (!training || !saved?.settings || !saved.history)
-    throw new FileError(
-      "no-run",
-      "checkpoint: the file holds a model but no run of this page; choose a file that was saved with Save",
-    );
-  return { ...saved, state: training.state };
 }

@@ -6,6 +6,7 @@ import { brief, bytes, duration, milliseconds, rate } from "../../demo/ui/format
 import { plain } from "../../demo/worker/failure.ts";
 import { nextMilestone } from "../../demo/worker/milestones.ts";
 import { deviceName } from "../../demo/worker/name.ts";
+import { checkSaved } from "../../demo/worker/saved.ts";
 import { Story } from "../../demo/worker/story.ts";
 import { Turns } from "../../demo/worker/turns.ts";
 
@@ -108,4 +109,34 @@ test("numbers read well", () => {
   expect([8.4, 80, 3000, 7500].map(duration)).toEqual(["8 s", "1 min 20 s", "50 min", "2 h 5 min"]);
   expect([34.2, 1240].map(milliseconds)).toEqual(["34 ms", "1.2 s"]);
   expect([0.002, 3.5e-5, 0].map(rate)).toEqual(["0.002", "3.5e-5", "0"]);
+});
+
+test("a file's description of a run is checked field by field", () => {
+  const settings = {
+    model: "lstm",
+    text: "names",
+    layers: 1,
+    hidden: 32,
+    embedding: 16,
+    batch: 8,
+    sequence: 16,
+    steps: 80,
+    learningRate: 0.01,
+    schedule: "cosine",
+    clip: 1,
+    seed: 1,
+  };
+  const history = { points: [point(1)], heldOut: [point(1)], samples: [{ step: 1, loss: 3, text: "Anna" }] };
+  expect(checkSaved({ settings, history })).toEqual({ settings, history });
+  for (const wrong of [
+    null,
+    "text",
+    { settings },
+    { settings: { ...settings, batch: 0 }, history },
+    { settings: { ...settings, text: "elsewhere" }, history },
+    { settings: { ...settings, learningRate: "high" }, history },
+    { settings, history: { ...history, points: [{ step: 1 }] } },
+    { settings, history: { ...history, samples: "none" } },
+  ])
+    expect(() => checkSaved(wrong), JSON.stringify(wrong)).toThrow(/no run of this page/);
 });

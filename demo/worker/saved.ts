@@ -1,0 +1,55 @@
+import { FileError } from "../../src/gpu/errors.ts";
+import type { History, Settings } from "../protocol.ts";
+
+/** What the page adds to a checkpoint: enough to show the run as it was, and to go on with it. */
+export interface Saved {
+  readonly settings: Settings;
+  readonly history: History;
+}
+
+type Shape = Readonly<Record<string, (value: unknown) => boolean>>;
+
+const number = (value: unknown): boolean => typeof value === "number" && Number.isFinite(value) && value >= 0;
+const size = (value: unknown): boolean => Number.isSafeInteger(value) && (value as number) >= 1;
+const text = (value: unknown): boolean => typeof value === "string";
+const oneOf =
+  (...names: string[]) =>
+  (value: unknown): boolean =>
+    names.includes(value as string);
+const listOf = (shape: Shape) => (value: unknown) => Array.isArray(value) && value.every((item) => fits(item, shape));
+
+const PLACE: Shape = { step: number, tokens: number, seconds: number, loss: number };
+const POINT: Shape = { ...PLACE, gradNorm: number, learningRate: number, tokensPerSecond: number, memoryBytes: number };
+const SAMPLE: Shape = { step: number, text };
+
+const SETTINGS: Shape = {
+  model: text,
+  text: oneOf("moby-dick", "names", "own"),
+  layers: size,
+  hidden: size,
+  embedding: size,
+  batch: size,
+  sequence: size,
+  steps: size,
+  learningRate: number,
+  schedule: oneOf("constant", "linear", "cosine"),
+  clip: number,
+  seed: number,
+};
+
+const HISTORY: Shape = { points: listOf(POINT), heldOut: listOf(PLACE), samples: listOf(SAMPLE) };
+
+function fits(value: unknown, shape: Shape): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return Object.entries(shape).every(([key, holds]) => holds((value as Record<string, unknown>)[key]));
+}
+
+/** @throws FileError unless `value`, from a file of a stranger, is what `Run.checkpoint` writes */
+export function checkSaved(value: unknown): Saved {
+  if (fits(value, { settings: (part) => fits(part, SETTINGS), history: (part) => fits(part, HISTORY) }))
+    return value as Saved;
+  throw new FileError(
+    "no-run",
+    "checkpoint: the file holds no run of this page, or a damaged one; choose a file that was saved with Save",
+  );
+}
