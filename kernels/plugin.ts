@@ -43,14 +43,16 @@ function literalType(value: unknown): string {
   return `{${members.join("").replaceAll("\n", "\n  ")}\n  }`;
 }
 
+/** Written out in every knob: declarations that name it must not need an import. */
+const SPAN = "readonly value: string; readonly start: number; readonly end: number";
+
 /** Text of the declaration file. Spans and text differ between builds and are no literals. */
 export function declaration(kernel: Kernel): string {
   const knobs = Object.entries(kernel.knobs).map(
     ([name, { kind, type }]) =>
-      `\n    readonly ${name}: Knob & { readonly kind: ${JSON.stringify(kind)}; readonly type: ${JSON.stringify(type)} };`,
+      `\n    readonly ${name}: { readonly kind: ${JSON.stringify(kind)}; readonly type: ${JSON.stringify(type)}; ${SPAN} };`,
   );
   return `// Generated from kernels/${kernel.name}.wgsl by kernels/plugin.ts.
-interface Knob { readonly value: string; readonly start: number; readonly end: number }
 declare const kernel: {
   readonly name: ${JSON.stringify(kernel.name)};
   readonly source: string;

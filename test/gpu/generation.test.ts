@@ -40,7 +40,12 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
 }
 
 /** Logits after each token, [T][V], in one of the forms that must agree. */
-async function logitsOf(model: LanguageModel, ids: Int32Array<ArrayBuffer>, chunks: readonly number[], recurrent: boolean) {
+async function logitsOf(
+  model: LanguageModel,
+  ids: Int32Array<ArrayBuffer>,
+  chunks: readonly number[],
+  recurrent: boolean,
+) {
   const decoder = model.decoder();
   let state = model.initialState(1);
   const rows: number[][] = [];
@@ -85,7 +90,9 @@ describe("whole sequence, single steps and chunks agree", () => {
           await logitsOf(model, ids, chunked(T, 16), false),
         ];
         for (const form of forms) {
-          const worst = Math.max(...whole.rows.flatMap((row, t) => row.map((x, i) => Math.abs(x - (form.rows[t]?.[i] as number)))));
+          const worst = Math.max(
+            ...whole.rows.flatMap((row, t) => row.map((x, i) => Math.abs(x - (form.rows[t]?.[i] as number)))),
+          );
           expect(worst).toBeLessThan(1e-4);
           for (const [name, { values }] of whole.last) {
             const other = form.last.get(name)?.values ?? [];
@@ -187,7 +194,12 @@ test("a session is saved, restored and branched; its bytes do not grow", async (
   const restored = new Session(model);
   restored.restore({
     ...saved,
-    model: new Map(saved.model.map(([name, { shape, values }]: [string, { shape: number[]; values: number[] }]) => [name, { shape, values: new Float32Array(values) }])),
+    model: new Map(
+      saved.model.map(([name, { shape, values }]: [string, { shape: number[]; values: number[] }]) => [
+        name,
+        { shape, values: new Float32Array(values) },
+      ]),
+    ),
   });
   expect(restored.position).toBe(17);
   expect(await collect(restored.generate({ maxTokens: 20 }))).toEqual(expected);
@@ -198,7 +210,10 @@ test("a session is saved, restored and branched; its bytes do not grow", async (
 
 async function savedAsJson(session: Session) {
   const saved = await session.save();
-  return { ...saved, model: [...saved.model].map(([name, { shape, values }]) => [name, { shape, values: [...values] }]) };
+  return {
+    ...saved,
+    model: [...saved.model].map(([name, { shape, values }]) => [name, { shape, values: [...values] }]),
+  };
 }
 
 test("text streams in whole characters, and stop texts end it", async () => {
@@ -213,7 +228,9 @@ test("text streams in whole characters, and stop texts end it", async () => {
   const chars = await build("lstm");
   const text = (await collect(generate(chars, tokenizer, { prompt: "a", maxTokens: 40, seed: 1 }))).join("");
   const stop = text.slice(20, 22);
-  const stopped = (await collect(generate(chars, tokenizer, { prompt: "a", maxTokens: 40, seed: 1, stop: [stop] }))).join("");
+  const stopped = (
+    await collect(generate(chars, tokenizer, { prompt: "a", maxTokens: 40, seed: 1, stop: [stop] }))
+  ).join("");
   expect(stopped).toBe(text.slice(0, text.indexOf(stop)));
   model.dispose();
   chars.dispose();

@@ -64,7 +64,7 @@ group("describe", () => {
 
   test("writes literal types", () => {
     const text = declaration(kernel).replace(/\s+/g, " ");
-    expect(text).toContain('readonly WIDTH: Knob & { readonly kind: "const"; readonly type: "u32" };');
+    expect(text).toContain('readonly WIDTH: { readonly kind: "const"; readonly type: "u32"; readonly value: string;');
     expect(text).toContain('readonly "start": { readonly "offset": 16; readonly "type": "vec4u"; };');
     expect(text).toContain('readonly "workgroupSize": readonly [8, 2];');
   });
