@@ -1,7 +1,7 @@
 import type { HeldOutPoint, Point } from "./protocol.ts";
 
 /** More points than a chart has pixels help nobody. */
-const MOST = 4000;
+const MOST = 2000;
 
 /** What a chart can have along x. */
 export type Axis = "step" | "tokens" | "seconds";
@@ -49,6 +49,12 @@ export class Curve {
     if (!to || !from || to.seconds <= from.seconds) return null;
     return (to.step - from.step) / (to.seconds - from.seconds);
   }
+}
+
+/** At most `most` items at equal distances, the last among them. */
+export function thin<T>(items: readonly T[], most: number): T[] {
+  const stride = Math.max(1, Math.ceil(items.length / most));
+  return items.filter((_, i) => (items.length - 1 - i) % stride === 0);
 }
 
 const everySecond = <T>(items: readonly T[]): T[] => items.filter((_, i) => i % 2 === 0);

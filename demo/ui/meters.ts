@@ -1,4 +1,5 @@
 import { effect } from "@preact/signals-core";
+import { thin } from "../curve.ts";
 import type { Point } from "../protocol.ts";
 import type { State } from "../state.ts";
 import { align, axis, faint, mountChart } from "./chart.ts";
@@ -14,6 +15,9 @@ const METERS = {
   memoryBytes: bytes,
 } as const satisfies Partial<Record<keyof Point, (value: number) => string>>;
 
+/** Points of a small chart: it has few pixels. */
+const WIDTH = 250;
+
 /** Small multiples of the current run: the latest value in figures, its course as a line from zero. */
 export function mountMeters(state: State): void {
   for (const [name, format] of Object.entries(METERS) as [keyof typeof METERS, (value: number) => string][]) {
@@ -28,7 +32,7 @@ export function mountMeters(state: State): void {
     mountChart(state, place, () => {
       void state.growth.value;
       const run = state.current.value;
-      const points = run?.curve.points ?? [];
+      const points = thin(run?.curve.points ?? [], WIDTH);
       const stroke = colour(run ? modelToken(run.settings.peek().model) : "--ink-3");
       return {
         shape: `${run?.id}`,

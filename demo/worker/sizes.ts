@@ -18,7 +18,7 @@ const SOFTWARE: readonly Size[] = [
   { ...COMMON, layers: 1, hidden: 96, embedding: 32, batch: 8, sequence: 32, steps: 500, learningRate: 0.008 },
   { ...COMMON, layers: 1, hidden: 128, embedding: 64, batch: 8, sequence: 48, steps: 1500, learningRate: 0.006 },
   { ...COMMON, layers: 1, hidden: 192, embedding: 64, batch: 16, sequence: 48, steps: 3000, learningRate: 0.004 },
-  { ...COMMON, layers: 2, hidden: 256, embedding: 64, batch: 16, sequence: 64, steps: 6000, learningRate: 0.003 },
+  { ...COMMON, layers: 2, hidden: 256, embedding: 64, batch: 16, sequence: 64, steps: 3000, learningRate: 0.003 },
 ];
 
 /** One size for each stop of the slider, smallest first. */

@@ -1,5 +1,5 @@
-import { Curve } from "../curve.ts";
-import type { HeldOutPoint, History, Point, Sample } from "../protocol.ts";
+import { Curve, thin } from "../curve.ts";
+import type { History, Point, Sample } from "../protocol.ts";
 
 /** What a file keeps of the curves: enough to draw them again. */
 const POINTS = 600;
@@ -37,10 +37,4 @@ export class Story {
     story.samples = [...samples];
     return story;
   }
-}
-
-/** At most `most` items at equal distances, the last among them. */
-function thin<T extends HeldOutPoint>(items: readonly T[], most: number): T[] {
-  const stride = Math.ceil(items.length / most);
-  return items.filter((_, i) => (items.length - 1 - i) % stride === 0);
 }
