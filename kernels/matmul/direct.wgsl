@@ -78,22 +78,30 @@ fn activate(v: vec4f) -> vec4f {
   }
 }
 
+// Stores one element of y if it is inside the row.
+fn put(at: u32, column: u32, value: f32) {
+  if (column < params.N) {
+    if (ADD) {
+      y[at] += value;
+    } else {
+      y[at] = value;
+    }
+  }
+}
+
 // Finishes four neighbours of a row of y and stores those that are inside it.
 fn store(matrix: u32, row: u32, column: u32, sum: vec4f) {
-  if (row < params.M && column < params.N) {
+  if (row < params.M) {
     var v = sum;
     if (BIAS) {
       v += vec4f(bias[column], bias[column + 1u], bias[column + 2u], bias[column + 3u]);
     }
     v = activate(v);
     let at = (matrix * params.M + row) * params.N + column;
-    for (var i = 0u; i < min(4u, params.N - column); i++) {
-      if (ADD) {
-        y[at + i] += v[i];
-      } else {
-        y[at + i] = v[i];
-      }
-    }
+    put(at, column, v.x);
+    put(at + 1u, column + 1u, v.y);
+    put(at + 2u, column + 2u, v.z);
+    put(at + 3u, column + 3u, v.w);
   }
 }
 
@@ -208,14 +216,11 @@ fn forward(
         c6 = multiply(c6, lower[2], right);
         c7 = multiply(c7, lower[3], right);
       }
-      store(z, m, n, c0);
-      store(z, m + 1u, n, c1);
-      store(z, m + 2u, n, c2);
-      store(z, m + 3u, n, c3);
-      store(z, m + 4u, n, c4);
-      store(z, m + 5u, n, c5);
-      store(z, m + 6u, n, c6);
-      store(z, m + 7u, n, c7);
+      // One call in a loop: a copy of the code for each row would take a second to compile.
+      let rows = array<vec4f, 8>(c0, c1, c2, c3, c4, c5, c6, c7);
+      for (var r = 0u; r < 8u; r++) {
+        store(z, m + r, n, rows[r]);
+      }
     }
   }
 }

@@ -87,22 +87,30 @@ fn activate(v: vec4f) -> vec4f {
   }
 }
 
+// Stores one element of y if it is inside the row.
+fn put(at: u32, column: u32, value: f32) {
+  if (column < params.N) {
+    if (ADD) {
+      y[at] += value;
+    } else {
+      y[at] = value;
+    }
+  }
+}
+
 // Finishes four neighbours of a row of y and stores those that are inside it.
 fn store(matrix: u32, row: u32, column: u32, sum: vec4f) {
-  if (row < params.M && column < params.N) {
+  if (row < params.M) {
     var v = sum;
     if (BIAS) {
       v += vec4f(bias[column], bias[column + 1u], bias[column + 2u], bias[column + 3u]);
     }
     v = activate(v);
     let at = (matrix * params.M + row) * params.N + column;
-    for (var i = 0u; i < min(4u, params.N - column); i++) {
-      if (ADD) {
-        y[at + i] += v[i];
-      } else {
-        y[at + i] = v[i];
-      }
-    }
+    put(at, column, v.x);
+    put(at + 1u, column + 1u, v.y);
+    put(at + 2u, column + 2u, v.z);
+    put(at + 3u, column + 3u, v.w);
   }
 }
 
@@ -136,13 +144,6 @@ fn load_b(start: u32, k: u32, n: u32, last: u32) -> vec4f {
 // Four rows (in the columns of the matrix) of the product of a column and a row.
 fn outer(a: vec4f, b: vec4f) -> mat4x4f {
   return mat4x4f(b * a.x, b * a.y, b * a.z, b * a.w);
-}
-
-fn store_rows(z: u32, row: u32, column: u32, rows: mat4x4f) {
-  store(z, row, column, rows[0]);
-  store(z, row + 1u, column, rows[1]);
-  store(z, row + 2u, column, rows[2]);
-  store(z, row + 3u, column, rows[3]);
 }
 
 @compute @workgroup_size(WIDTH, HEIGHT)
@@ -201,17 +202,13 @@ fn forward(
       }
       workgroupBarrier();
     }
-    let row = m + 4u * local.y;
-    let column = n + 4u * local.x;
-    store_rows(z, row, column, c00);
-    if (BLOCKS_N == 2u) {
-      store_rows(z, row, column + 4u * WIDTH, c01);
-    }
-    if (BLOCKS_M == 2u) {
-      store_rows(z, row + 4u * HEIGHT, column, c10);
-    }
-    if (BLOCKS_M == 2u && BLOCKS_N == 2u) {
-      store_rows(z, row + 4u * HEIGHT, column + 4u * WIDTH, c11);
+    // One call in a loop: a copy of the code for each row would take seconds to compile.
+    let sums = array<mat4x4f, 4>(c00, c01, c10, c11);
+    for (var i = 0u; i < BLOCKS_M * BLOCKS_N * 4u; i++) {
+      let part = i / 4u;
+      let row = m + 4u * (part / BLOCKS_N * HEIGHT + local.y) + i % 4u;
+      let column = n + 4u * (part % BLOCKS_N * WIDTH + local.x);
+      store(z, row, column, sums[part / BLOCKS_N * 2u + part % BLOCKS_N][i % 4u]);
     }
   }
 }

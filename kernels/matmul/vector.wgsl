@@ -78,22 +78,30 @@ fn activate(v: vec4f) -> vec4f {
   }
 }
 
+// Stores one element of y if it is inside the row.
+fn put(at: u32, column: u32, value: f32) {
+  if (column < params.N) {
+    if (ADD) {
+      y[at] += value;
+    } else {
+      y[at] = value;
+    }
+  }
+}
+
 // Finishes four neighbours of a row of y and stores those that are inside it.
 fn store(matrix: u32, row: u32, column: u32, sum: vec4f) {
-  if (row < params.M && column < params.N) {
+  if (row < params.M) {
     var v = sum;
     if (BIAS) {
       v += vec4f(bias[column], bias[column + 1u], bias[column + 2u], bias[column + 3u]);
     }
     v = activate(v);
     let at = (matrix * params.M + row) * params.N + column;
-    for (var i = 0u; i < min(4u, params.N - column); i++) {
-      if (ADD) {
-        y[at + i] += v[i];
-      } else {
-        y[at + i] = v[i];
-      }
-    }
+    put(at, column, v.x);
+    put(at + 1u, column + 1u, v.y);
+    put(at + 2u, column + 2u, v.z);
+    put(at + 3u, column + 3u, v.w);
   }
 }
 
