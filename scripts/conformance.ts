@@ -11,7 +11,11 @@ import { kinds, runCase } from "../test/conformance/run.ts";
 import { getGpu } from "../test/support/device.ts";
 
 const root = join(import.meta.dirname, "..");
-const candidates = [process.env.OSTINATO_FIXTURES, join(root, "../shared/fixtures/public"), join(root, "test/fixtures/cases")];
+const candidates = [
+  process.env.OSTINATO_FIXTURES,
+  join(root, "../shared/fixtures/public"),
+  join(root, "test/fixtures/cases"),
+];
 const folder = candidates.find((path) => path !== undefined && existsSync(join(path, "manifest.json")));
 if (!folder) throw new Error("conformance: no folder with a manifest.json was found; set OSTINATO_FIXTURES to one");
 
@@ -35,7 +39,9 @@ for (const entry of cases) {
     if (worst && worst.ratio <= 1) count.passed++;
     else {
       count.failed++;
-      console.log(`  FAILED ${entry.name}: ${worst?.tensor} ${worst?.detail} (${worst?.ratio.toPrecision(3)} times its tolerance)`);
+      console.log(
+        `  FAILED ${entry.name}: ${worst?.tensor} ${worst?.detail} (${worst?.ratio.toPrecision(3)} times its tolerance)`,
+      );
     }
   } catch (error) {
     if (error instanceof NotCovered) {
@@ -43,13 +49,17 @@ for (const entry of cases) {
       continue;
     }
     count.failed++;
-    console.log(`  FAILED ${entry.name}: ${error instanceof Error ? error.stack?.split("\n").slice(0, 3).join(" ") : error}`);
+    console.log(
+      `  FAILED ${entry.name}: ${error instanceof Error ? error.stack?.split("\n").slice(0, 3).join(" ") : error}`,
+    );
   }
 }
 const total = { passed: 0, failed: 0, skipped: 0 };
 for (const [kind, { passed, failed, skipped, worst }] of [...counts].sort()) {
   const close = passed > 0 ? `worst at ${worst.toPrecision(2)} of its tolerance` : "no such operation yet";
-  console.log(`${kind.padEnd(16)} ${String(passed).padStart(3)} passed ${String(failed).padStart(3)} failed ${String(skipped).padStart(3)} skipped  ${close}`);
+  console.log(
+    `${kind.padEnd(16)} ${String(passed).padStart(3)} passed ${String(failed).padStart(3)} failed ${String(skipped).padStart(3)} skipped  ${close}`,
+  );
   total.passed += passed;
   total.failed += failed;
   total.skipped += skipped;

@@ -181,7 +181,7 @@ export abstract class Optimizer {
     const state: OptimizerState = new Map([["control", parts[0] as Float32Array<ArrayBuffer>]]);
     let at = 1;
     for (const name of names)
-      this.buffers.forEach((_, i) => state.set(`${name}.${i}`, parts[at++] as Float32Array<ArrayBuffer>));
+      for (const i of this.buffers.keys()) state.set(`${name}.${i}`, parts[at++] as Float32Array<ArrayBuffer>);
     return state;
   }
 

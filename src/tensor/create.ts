@@ -35,7 +35,12 @@ export function tensor(device: Device, values: TypedArray | Nested, shape?: Shap
 }
 
 /** A tensor filled with one value. */
-export function full<D extends DType = "f32">(device: Device, shape: Shape, value: number, dtype: D = "f32" as D): Tensor<D> {
+export function full<D extends DType = "f32">(
+  device: Device,
+  shape: Shape,
+  value: number,
+  dtype: D = "f32" as D,
+): Tensor<D> {
   return fill(empty(device, shape, dtype), value);
 }
 
@@ -66,7 +71,9 @@ function nesting(values: Nested): number[] {
   const inner = first === undefined ? [] : nesting(first);
   for (const value of values) {
     if (show(nesting(value)) !== show(inner)) {
-      throw new ShapeError(`tensor: the nested arrays are ragged (${show(inner)} beside ${show(nesting(value))}); make them equally long`);
+      throw new ShapeError(
+        `tensor: the nested arrays are ragged (${show(inner)} beside ${show(nesting(value))}); make them equally long`,
+      );
     }
   }
   return [values.length, ...inner];

@@ -47,7 +47,8 @@ export function resolveShape(shape: Shape, size: number, op: string): number[] {
   const known = shape.reduce((product, n) => (n === -1 ? product : product * n), 1);
   const resolved = [...shape];
   if (unknown >= 0) resolved[unknown] = known === 0 ? 0 : size / known;
-  if (shape.indexOf(-1, unknown + 1) > unknown && unknown >= 0) throw new ShapeError(`${op}: ${show(shape)} has more than one -1; leave at most one size open`);
+  if (shape.indexOf(-1, unknown + 1) > unknown && unknown >= 0)
+    throw new ShapeError(`${op}: ${show(shape)} has more than one -1; leave at most one size open`);
   if (resolved.some((n) => !Number.isInteger(n) || n < 0) || sizeOf(resolved) !== size) {
     throw new ShapeError(`${op}: ${size} elements do not fit ${show(shape)}; the sizes must multiply to ${size}`);
   }

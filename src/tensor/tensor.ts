@@ -3,8 +3,8 @@ import { DisposedError, ShapeError } from "../gpu/errors.ts";
 import type { Storage } from "../gpu/storage.ts";
 import { type ArrayOf, arrayOf, type DType, ELEMENT_BYTES, type TypedArray } from "./dtype.ts";
 import { reportLeaks } from "./leaks.ts";
-import { type Shape, show, sizeOf } from "./shape.ts";
 import { adopt, forget } from "./scope.ts";
+import { type Shape, show, sizeOf } from "./shape.ts";
 
 /** The step of a recorded computation that made a tensor (autograd/graph.ts). */
 export interface Origin {
@@ -75,7 +75,8 @@ export class Tensor<D extends DType = DType> implements HasStorage {
 
   /** The value of a tensor of one element. */
   async item(): Promise<number> {
-    if (this.size !== 1) throw new ShapeError(`item: the tensor is ${show(this.shape)}; item() reads one element, use data() for more`);
+    if (this.size !== 1)
+      throw new ShapeError(`item: the tensor is ${show(this.shape)}; item() reads one element, use data() for more`);
     return (await this.data())[0] as number;
   }
 
@@ -83,7 +84,9 @@ export class Tensor<D extends DType = DType> implements HasStorage {
   write(data: ArrayOf[D] | readonly number[]): this {
     this.check("write");
     if (data.length !== this.size) {
-      throw new ShapeError(`write: ${data.length} values do not fill a tensor ${show(this.shape)} of ${this.size}; give as many as it has`);
+      throw new ShapeError(
+        `write: ${data.length} values do not fill a tensor ${show(this.shape)} of ${this.size}; give as many as it has`,
+      );
     }
     const values = Array.isArray(data) ? arrayOf(this.dtype, data) : (data as TypedArray);
     if (this.size > 0) this.device.write(this.storage, values);
@@ -110,7 +113,10 @@ export class Tensor<D extends DType = DType> implements HasStorage {
 
   /** @throws DisposedError naming `op` */
   check(op: string): void {
-    if (!this.alive) throw new DisposedError(`${op}: the tensor ${show(this.shape)} was disposed; return it from its scope or keep() it`);
+    if (!this.alive)
+      throw new DisposedError(
+        `${op}: the tensor ${show(this.shape)} was disposed; return it from its scope or keep() it`,
+      );
   }
 
   toString(): string {

@@ -21,7 +21,10 @@ export interface Deviation {
 const modules = import.meta.glob<{ kinds: Record<string, Kind> }>("./kinds/*.ts", { eager: true });
 
 /** Every kind that the engine covers. */
-export const kinds: Readonly<Record<string, Kind>> = Object.assign({}, ...Object.values(modules).map((module) => module.kinds));
+export const kinds: Readonly<Record<string, Kind>> = Object.assign(
+  {},
+  ...Object.values(modules).map((module) => module.kinds),
+);
 
 /** Deviations of a case, worst first; also of tensors that pass. */
 export async function runCase(device: Device, entry: CaseEntry, bytes: Uint8Array<ArrayBuffer>): Promise<Deviation[]> {
@@ -36,7 +39,8 @@ export async function runCase(device: Device, entry: CaseEntry, bytes: Uint8Arra
     owned.push(...Object.values(outputs));
     differentiate(device, file, outputs, owned);
     const found = new Map<string, Tensor | null>();
-    for (const [name, value] of Object.entries(outputs)) found.set(/^(grad|out)\./.test(name) ? name : `out.${name}`, value);
+    for (const [name, value] of Object.entries(outputs))
+      found.set(/^(grad|out)\./.test(name) ? name : `out.${name}`, value);
     for (const [name, leaf] of leaves) {
       const short = name.replace(/^(in|param)\./, "grad.");
       if (file.has(short) && !found.has(short)) found.set(short, leaf.grad);
@@ -77,7 +81,12 @@ function fixtureOf(device: Device, entry: CaseEntry, leaves: ReadonlyMap<string,
 }
 
 /** Sends the stored upstream gradients through the outputs that have one. */
-function differentiate(device: Device, file: ReadonlyMap<string, FileTensor>, outputs: Record<string, Tensor>, owned: Tensor[]): void {
+function differentiate(
+  device: Device,
+  file: ReadonlyMap<string, FileTensor>,
+  outputs: Record<string, Tensor>,
+  owned: Tensor[],
+): void {
   const roots: Tensor[] = [];
   const grads: (Tensor | undefined)[] = [];
   for (const [name, output] of Object.entries(outputs)) {
@@ -91,13 +100,22 @@ function differentiate(device: Device, file: ReadonlyMap<string, FileTensor>, ou
   if (roots.length > 0) backward(roots, grads);
 }
 
-async function deviation(name: string, reference: FileTensor, found: Tensor | null, entry: CaseEntry): Promise<Deviation> {
+async function deviation(
+  name: string,
+  reference: FileTensor,
+  found: Tensor | null,
+  entry: CaseEntry,
+): Promise<Deviation> {
   const expected: TypedArray = reference.dtype === "F32" ? toFloat32(reference, name) : toInt32(reference, name);
   const { atol = 0, rtol = 0 } = entry.tensors[name] ?? {};
   // A gradient that never arises is zero.
   const actual = found ? await found.data() : new Float32Array(expected.length);
   if (actual.length !== expected.length) {
-    return { tensor: name, ratio: Number.POSITIVE_INFINITY, detail: `has ${actual.length} values instead of ${expected.length}` };
+    return {
+      tensor: name,
+      ratio: Number.POSITIVE_INFINITY,
+      detail: `has ${actual.length} values instead of ${expected.length}`,
+    };
   }
   let worst = { tensor: name, ratio: 0, detail: "" };
   for (let i = 0; i < expected.length; i++) {

@@ -28,7 +28,7 @@ async function build(kind: string, vocabSize = tokenizer.vocabSize, numLayers = 
   const config = { kind, vocabSize, embeddingSize: 8, hiddenSize: 12, numLayers, dropout: 0 };
   const model = createModel(device, config, { random: new Random(3) });
   const state = await model.stateDict();
-  for (const { values } of state.values()) values.forEach((value, i) => (values[i] = 3 * value));
+  for (const { values } of state.values()) for (const [i, value] of values.entries()) values[i] = 3 * value;
   model.loadStateDict(state);
   return model;
 }

@@ -9,6 +9,12 @@ export const kinds: Record<string, Kind> = {
   }),
   rmsnorm: (fixture) => ({ y: rmsNorm(fixture.in("x"), optional(fixture, "weight"), fixture.attrs.eps) }),
   groupnorm: (fixture) => ({
-    y: groupNorm(fixture.in("x"), fixture.attrs.groups, optional(fixture, "weight"), optional(fixture, "bias"), fixture.attrs.eps),
+    y: groupNorm(
+      fixture.in("x"),
+      fixture.attrs.groups,
+      optional(fixture, "weight"),
+      optional(fixture, "bias"),
+      fixture.attrs.eps,
+    ),
   }),
 };

@@ -16,7 +16,9 @@ async function leavesOf(fixture: FixtureCase, prefix: string, shapeOf: (name: st
   const grads = new Map<string, Values>();
   for (const name of names) {
     grads.set(name, (await fixture.in(`grad.${name}`).data()) as Values);
-    const start = prefix ? ((await fixture.in(`${prefix}${name}`).data()) as Values) : new Float32Array((grads.get(name) as Values).length);
+    const start = prefix
+      ? ((await fixture.in(`${prefix}${name}`).data()) as Values)
+      : new Float32Array((grads.get(name) as Values).length);
     parameters.set(name, tensor(fixture.device, start, shapeOf(name)));
   }
   const setGrads = (step: number) => {
@@ -54,11 +56,19 @@ export const kinds: Record<string, Kind> = {
     const state = await optimizer.state();
     let offset = 0;
     for (const [name, parameter] of parameters) {
-      outputs[`p.${name}`] = tensor(device, new Float32Array(history.get(name) as number[]), [attrs.steps, ...parameter.shape]);
+      outputs[`p.${name}`] = tensor(device, new Float32Array(history.get(name) as number[]), [
+        attrs.steps,
+        ...parameter.shape,
+      ]);
       for (const [key, values] of state) {
         const short = key.split(".")[0] as string;
         const torch = attrs.optimizer === "SGD" ? "momentum_buffer" : stateNames[short];
-        if (torch && short !== "control") outputs[`state.${torch}.${name}`] = tensor(device, values.slice(offset, offset + parameter.size), parameter.shape);
+        if (torch && short !== "control")
+          outputs[`state.${torch}.${name}`] = tensor(
+            device,
+            values.slice(offset, offset + parameter.size),
+            parameter.shape,
+          );
       }
       offset += Math.ceil(parameter.bytes / 256) * (256 / ELEMENT_BYTES);
     }
@@ -76,7 +86,11 @@ export const kinds: Record<string, Kind> = {
     optimizer.step();
     const outputs: Record<string, Tensor> = { total_norm: tensor(device, (await optimizer.report()).gradNorm) };
     for (const [name, parameter] of parameters) {
-      outputs[`clipped.${name}`] = tensor(device, ((await parameter.data()) as Values).map((x) => -x), parameter.shape);
+      outputs[`clipped.${name}`] = tensor(
+        device,
+        ((await parameter.data()) as Values).map((x) => -x),
+        parameter.shape,
+      );
     }
     optimizer.dispose();
     return outputs;

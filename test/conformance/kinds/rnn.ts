@@ -3,7 +3,10 @@ import { scope } from "../../../src/tensor/scope.ts";
 import type { Tensor } from "../../../src/tensor/tensor.ts";
 import type { FixtureCase, Kind } from "../kind.ts";
 
-const make: Record<string, (device: FixtureCase["device"], options: RecurrentModuleOptions & { projSize: number }) => Recurrent> = {
+const make: Record<
+  string,
+  (device: FixtureCase["device"], options: RecurrentModuleOptions & { projSize: number }) => Recurrent
+> = {
   RNN_TANH: (device, options) => new RNN(device, options),
   RNN_RELU: (device, options) => new RNN(device, { ...options, nonlinearity: "relu" }),
   GRU: (device, options) => new GRU(device, options),

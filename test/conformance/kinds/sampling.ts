@@ -8,7 +8,11 @@ export const kinds: Record<string, Kind> = {
     const { device, attrs } = fixture;
     const u = await fixture.in("u").data();
     const row = await fixture.in("logits").data();
-    const logits = tensor(device, Float32Array.from({ length: u.length * row.length }, (_, i) => row[i % row.length] as number), [u.length, row.length]);
+    const logits = tensor(
+      device,
+      Float32Array.from({ length: u.length * row.length }, (_, i) => row[i % row.length] as number),
+      [u.length, row.length],
+    );
     const sampler = new Sampler(device, {
       batch: u.length,
       vocabSize: row.length,
