@@ -11,12 +11,13 @@
 
 override LANES: u32 = 128u;  // invocations a workgroup, a multiple of UNITS; LANES / UNITS lanes share the inner sum of a unit
 override UNITS: u32 = 128u;  // units a workgroup
-override SPAN: u32 = 128u;   // inner values held in workgroup memory: H or more for whole sequences
+override SPAN: u32 = 128u;   // hidden values held in workgroup memory, a multiple of 4; K or more for whole sequences
 
 struct Params {
   steps: u32,       // T
   batch: u32,       // B
   width: u32,       // H
+  inner: u32,       // K, H rounded up to a multiple of 4
   directions: u32,  // D
   reversed: u32,    // bit d is set if direction d runs from the last step to the first
   step: u32,        // steps done so far, where an entry point runs one
@@ -33,21 +34,14 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> tape: array<f32>;  // a (D, N, 3 H), which r, z, n replace; b_n (D, N, H); h' (D, N, H)
-@group(0) @binding(2) var<storage, read> weights: array<vec4f>;   // (D, H + 1, H), the bias last
+@group(0) @binding(2) var<storage, read> weights: array<vec4f>;   // (D, K + 1, H), the bias last
 @group(0) @binding(3) var<storage, read> h0: array<f32>;          // (D, B, H)
 @group(0) @binding(4) var<storage, read> lengths: array<i32>;     // (B)
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;     // (N, D H)
 @group(0) @binding(6) var<storage, read_write> hn: array<f32>;    // (D, B, H)
 
 var<workgroup> hidden: array<vec4f, SPAN * 2u>;                   // h' and h, taking turns; forward_step: a part of h'
-var<workgroup> partial: array<vec4f, (LANES - UNITS) * 3u + 1u>;  // sums of the lanes that help another
-
-// Values of the gates of one unit.
-struct Gates {
-  r: vec4f,
-  z: vec4f,
-  n: vec4f,
-}
+var<workgroup> partial: array<mat3x4f, LANES - UNITS + 1u>;       // sums of the lanes that help another
 
 // Four batch entries of a direction at one step.
 struct Place {
@@ -108,36 +102,30 @@ fn store_hn(at: vec4u, value: vec4f) {
   hn[at.w] = value.w;
 }
 
-// This lane's part of h' W_hh^T for one unit, over `count` values of h' that begin at `base` in `hidden`.
-fn gru_product(weight: u32, base: u32, slice: u32, count: u32) -> Gates {
-  var sum = Gates();
-  for (var k = slice; k < count; k += LANES / UNITS) {
-    let w = weights[weight + k * params.width];
-    let h = hidden[base + k];
-    sum.r += w.x * h;
-    sum.z += w.y * h;
-    sum.n += w.z * h;
+// This lane's part of h' W_hh^T for one unit, a column a gate, over `count` values of h' that begin at `base` in `hidden`.
+fn gru_product(weight: u32, base: u32, slice: u32, count: u32) -> mat3x4f {
+  let width = params.width;
+  var sum = mat3x4f();
+  for (var k = slice * 4u; k < count; k += LANES / UNITS * 4u) {
+    let at = weight + k * width;
+    let w = mat4x3f(weights[at].xyz, weights[at + width].xyz, weights[at + 2u * width].xyz, weights[at + 3u * width].xyz);
+    let h = mat4x4f(hidden[base + k], hidden[base + k + 1u], hidden[base + k + 2u], hidden[base + k + 3u]);
+    sum += h * transpose(w);
   }
   return sum;
 }
 
 // Adds the parts of all lanes that share a unit; the first UNITS lanes get the sums.
-fn gru_join(lane: u32, part: Gates) -> Gates {
+fn gru_join(lane: u32, part: mat3x4f) -> mat3x4f {
   var sum = part;
   if (LANES > UNITS) {
-    let helpers = LANES - UNITS;
     if (lane >= UNITS) {
-      let at = lane - UNITS;
-      partial[at] = part.r;
-      partial[at + helpers] = part.z;
-      partial[at + helpers * 2u] = part.n;
+      partial[lane - UNITS] = part;
     }
     workgroupBarrier();
     if (lane < UNITS) {
-      for (var at = lane; at < helpers; at += UNITS) {
-        sum.r += partial[at];
-        sum.z += partial[at + helpers];
-        sum.n += partial[at + helpers * 2u];
+      for (var at = lane; at < LANES - UNITS; at += UNITS) {
+        sum += partial[at];
       }
     }
   }
@@ -145,13 +133,13 @@ fn gru_join(lane: u32, part: Gates) -> Gates {
 }
 
 // One unit's step.
-fn gru_advance(at: Place, unit: u32, sum: Gates, before: vec4f) -> vec4f {
+fn gru_advance(at: Place, unit: u32, sum: mat3x4f, before: vec4f) -> vec4f {
   let width = params.width;
-  let bias = weights[(at.direction * (width + 1u) + width) * width + unit];
+  let bias = weights[(at.direction * (params.inner + 1u) + params.inner) * width + unit];
   let a = at.direction * params.gates + at.row * (3u * width) + unit;
-  let r = sigmoid(load_tape(a) + (sum.r + bias.x));
-  let z = sigmoid(load_tape(a + width) + (sum.z + bias.y));
-  let inner = sum.n + bias.z;
+  let r = sigmoid(load_tape(a) + (sum[0] + bias.x));
+  let z = sigmoid(load_tape(a + width) + (sum[1] + bias.y));
+  let inner = sum[2] + bias.z;
   let n = safe_tanh(load_tape(a + 2u * width) + r * inner);
   let h = n + z * (before - n);
   if (params.keep == 1u) {
@@ -176,7 +164,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   let width = params.width;
   let unit = lane;
   let mine = lane < UNITS && unit < width;
-  let weight = group.y * (width + 1u) * width + min(lane % UNITS, width - 1u);
+  let weight = group.y * (params.inner + 1u) * width + min(lane % UNITS, width - 1u);
   let at = place(group.y, group.x, 0u).state * width + unit;
   var state = vec4f(0.0);
   if (mine) {
@@ -186,7 +174,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   workgroupBarrier();
   for (var step = 0u; step < params.steps; step++) {
     let base = (step & 1u) * SPAN;
-    let sum = gru_join(lane, gru_product(weight, base, lane / UNITS, width));
+    let sum = gru_join(lane, gru_product(weight, base, lane / UNITS, params.inner));
     if (mine) {
       state = gru_advance(place(group.y, group.x, step), unit, sum, state);
       hidden[SPAN - base + unit] = state;
@@ -202,18 +190,18 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
 fn forward_step(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let width = params.width;
   let unit = group.x * UNITS + lane % UNITS;
-  let weight = group.z * (width + 1u) * width + min(unit, width - 1u);
+  let weight = group.z * (params.inner + 1u) * width + min(unit, width - 1u);
   let at = place(group.z, group.y, params.step);
-  var part = Gates();
-  for (var first = 0u; first < width; first += SPAN) {
-    let count = min(SPAN, width - first);
+  var part = mat3x4f();
+  for (var first = 0u; first < params.inner; first += SPAN) {
+    let count = min(SPAN, params.inner - first);
     workgroupBarrier();
     for (var k = lane; k < count; k += LANES) {
-      hidden[k] = load_h0(at.state * width + first + k);
+      let value = load_h0(at.state * width + min(first + k, width - 1u));
+      hidden[k] = select(vec4f(0.0), value, first + k < width);
     }
     workgroupBarrier();
-    let more = gru_product(weight + first * width, 0u, lane / UNITS, count);
-    part = Gates(part.r + more.r, part.z + more.z, part.n + more.n);
+    part += gru_product(weight + first * width, 0u, lane / UNITS, count);
   }
   let sum = gru_join(lane, part);
   if (lane < UNITS && unit < width) {

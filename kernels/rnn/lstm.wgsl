@@ -11,12 +11,13 @@
 
 override LANES: u32 = 128u;  // invocations a workgroup, a multiple of UNITS; LANES / UNITS lanes share the inner sum of a unit
 override UNITS: u32 = 128u;  // units a workgroup
-override SPAN: u32 = 128u;   // inner values held in workgroup memory: H or more for whole sequences
+override SPAN: u32 = 128u;   // hidden values held in workgroup memory, a multiple of 4; K or more for whole sequences
 
 struct Params {
   steps: u32,       // T
   batch: u32,       // B
   width: u32,       // H
+  inner: u32,       // K, H rounded up to a multiple of 4
   directions: u32,  // D
   reversed: u32,    // bit d is set if direction d runs from the last step to the first
   step: u32,        // steps done so far, where an entry point runs one
@@ -33,7 +34,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> tape: array<f32>;  // z (D, N, 4 H), which i, f, g, o replace; c' (D, N, H); h' (D, N, H)
-@group(0) @binding(2) var<storage, read> weights: array<vec4f>;   // (D, H + 1, H), the bias last
+@group(0) @binding(2) var<storage, read> weights: array<vec4f>;   // (D, K + 1, H), the bias last
 @group(0) @binding(3) var<storage, read> h0: array<f32>;          // (D, B, H)
 @group(0) @binding(4) var<storage, read> c0: array<f32>;          // (D, B, H)
 @group(0) @binding(5) var<storage, read> lengths: array<i32>;     // (B)
@@ -42,15 +43,7 @@ struct Params {
 @group(0) @binding(8) var<storage, read_write> cn: array<f32>;    // (D, B, H)
 
 var<workgroup> hidden: array<vec4f, SPAN * 2u>;                   // h' and h, taking turns; forward_step: a part of h'
-var<workgroup> partial: array<vec4f, (LANES - UNITS) * 4u + 1u>;  // sums of the lanes that help another
-
-// Values of the gates of one unit.
-struct Gates {
-  i: vec4f,
-  f: vec4f,
-  g: vec4f,
-  o: vec4f,
-}
+var<workgroup> partial: array<mat4x4f, LANES - UNITS + 1u>;       // sums of the lanes that help another
 
 struct State {
   h: vec4f,
@@ -127,39 +120,30 @@ fn store_state(at: vec4u, state: State) {
   cn[at.w] = state.c.w;
 }
 
-// This lane's part of h' W_hh^T for one unit, over `count` values of h' that begin at `base` in `hidden`.
-fn lstm_product(weight: u32, base: u32, slice: u32, count: u32) -> Gates {
-  var sum = Gates();
-  for (var k = slice; k < count; k += LANES / UNITS) {
-    let w = weights[weight + k * params.width];
-    let h = hidden[base + k];
-    sum.i += w.x * h;
-    sum.f += w.y * h;
-    sum.g += w.z * h;
-    sum.o += w.w * h;
+// This lane's part of h' W_hh^T for one unit, a column a gate, over `count` values of h' that begin at `base` in `hidden`.
+fn lstm_product(weight: u32, base: u32, slice: u32, count: u32) -> mat4x4f {
+  let width = params.width;
+  var sum = mat4x4f();
+  for (var k = slice * 4u; k < count; k += LANES / UNITS * 4u) {
+    let at = weight + k * width;
+    let w = mat4x4f(weights[at], weights[at + width], weights[at + 2u * width], weights[at + 3u * width]);
+    let h = mat4x4f(hidden[base + k], hidden[base + k + 1u], hidden[base + k + 2u], hidden[base + k + 3u]);
+    sum += h * transpose(w);
   }
   return sum;
 }
 
 // Adds the parts of all lanes that share a unit; the first UNITS lanes get the sums.
-fn lstm_join(lane: u32, part: Gates) -> Gates {
+fn lstm_join(lane: u32, part: mat4x4f) -> mat4x4f {
   var sum = part;
   if (LANES > UNITS) {
-    let helpers = LANES - UNITS;
     if (lane >= UNITS) {
-      let at = lane - UNITS;
-      partial[at] = part.i;
-      partial[at + helpers] = part.f;
-      partial[at + helpers * 2u] = part.g;
-      partial[at + helpers * 3u] = part.o;
+      partial[lane - UNITS] = part;
     }
     workgroupBarrier();
     if (lane < UNITS) {
-      for (var at = lane; at < helpers; at += UNITS) {
-        sum.i += partial[at];
-        sum.f += partial[at + helpers];
-        sum.g += partial[at + helpers * 2u];
-        sum.o += partial[at + helpers * 3u];
+      for (var at = lane; at < LANES - UNITS; at += UNITS) {
+        sum += partial[at];
       }
     }
   }
@@ -167,14 +151,14 @@ fn lstm_join(lane: u32, part: Gates) -> Gates {
 }
 
 // One unit's step.
-fn lstm_advance(at: Place, unit: u32, sum: Gates, before: State) -> State {
+fn lstm_advance(at: Place, unit: u32, sum: mat4x4f, before: State) -> State {
   let width = params.width;
-  let bias = weights[(at.direction * (width + 1u) + width) * width + unit];
+  let bias = weights[(at.direction * (params.inner + 1u) + params.inner) * width + unit];
   let z = at.direction * params.gates + at.row * (4u * width) + unit;
-  let i = sigmoid(load_tape(z) + (sum.i + bias.x));
-  let f = sigmoid(load_tape(z + width) + (sum.f + bias.y));
-  let g = safe_tanh(load_tape(z + 2u * width) + (sum.g + bias.z));
-  let o = sigmoid(load_tape(z + 3u * width) + (sum.o + bias.w));
+  let i = sigmoid(load_tape(z) + (sum[0] + bias.x));
+  let f = sigmoid(load_tape(z + width) + (sum[1] + bias.y));
+  let g = safe_tanh(load_tape(z + 2u * width) + (sum[2] + bias.z));
+  let o = sigmoid(load_tape(z + 3u * width) + (sum[3] + bias.w));
   let c = f * before.c + i * g;
   let h = o * safe_tanh(c);
   if (params.keep == 1u) {
@@ -200,7 +184,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   let width = params.width;
   let unit = lane;
   let mine = lane < UNITS && unit < width;
-  let weight = group.y * (width + 1u) * width + min(lane % UNITS, width - 1u);
+  let weight = group.y * (params.inner + 1u) * width + min(lane % UNITS, width - 1u);
   let at = place(group.y, group.x, 0u).state * width + unit;
   var state = State();
   if (mine) {
@@ -210,7 +194,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   workgroupBarrier();
   for (var step = 0u; step < params.steps; step++) {
     let base = (step & 1u) * SPAN;
-    let sum = lstm_join(lane, lstm_product(weight, base, lane / UNITS, width));
+    let sum = lstm_join(lane, lstm_product(weight, base, lane / UNITS, params.inner));
     if (mine) {
       state = lstm_advance(place(group.y, group.x, step), unit, sum, state);
       hidden[SPAN - base + unit] = state.h;
@@ -226,18 +210,18 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
 fn forward_step(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let width = params.width;
   let unit = group.x * UNITS + lane % UNITS;
-  let weight = group.z * (width + 1u) * width + min(unit, width - 1u);
+  let weight = group.z * (params.inner + 1u) * width + min(unit, width - 1u);
   let at = place(group.z, group.y, params.step);
-  var part = Gates();
-  for (var first = 0u; first < width; first += SPAN) {
-    let count = min(SPAN, width - first);
+  var part = mat4x4f();
+  for (var first = 0u; first < params.inner; first += SPAN) {
+    let count = min(SPAN, params.inner - first);
     workgroupBarrier();
     for (var k = lane; k < count; k += LANES) {
-      hidden[k] = load_h0(at.state * width + first + k);
+      let value = load_h0(at.state * width + min(first + k, width - 1u));
+      hidden[k] = select(vec4f(0.0), value, first + k < width);
     }
     workgroupBarrier();
-    let more = lstm_product(weight + first * width, 0u, lane / UNITS, count);
-    part = Gates(part.i + more.i, part.f + more.f, part.g + more.g, part.o + more.o);
+    part += lstm_product(weight + first * width, 0u, lane / UNITS, count);
   }
   let sum = lstm_join(lane, part);
   if (lane < UNITS && unit < width) {

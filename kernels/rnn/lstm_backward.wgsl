@@ -9,12 +9,13 @@
 
 override LANES: u32 = 128u;  // invocations a workgroup, a multiple of UNITS; LANES / UNITS lanes share the inner sum of a unit
 override UNITS: u32 = 128u;  // units a workgroup
-override SPAN: u32 = 128u;   // inner values held in workgroup memory: H or more for whole sequences
+override SPAN: u32 = 128u;   // units held in workgroup memory, a multiple of 4; K or more for whole sequences
 
 struct Params {
   steps: u32,       // T
   batch: u32,       // B
   width: u32,       // H
+  inner: u32,       // K, H rounded up to a multiple of 4
   directions: u32,  // D
   reversed: u32,    // bit d is set if direction d runs from the last step to the first
   step: u32,        // steps done so far, where an entry point runs one
@@ -31,7 +32,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> tape: array<f32>;       // i, f, g, o (D, N, 4 H); c' (D, N, H); h' (D, N, H)
-@group(0) @binding(2) var<storage, read> weights: array<vec4f>;  // (D, H, H)
+@group(0) @binding(2) var<storage, read> weights: array<vec4f>;  // (D, K, H)
 @group(0) @binding(3) var<storage, read> dy: array<f32>;         // (N, D H)
 @group(0) @binding(4) var<storage, read> lengths: array<i32>;    // (B)
 @group(0) @binding(5) var<storage, read_write> dz: array<f32>;   // (D, N, 4 H)
@@ -115,8 +116,8 @@ fn store_gradient(at: vec4u, state: State) {
 fn lstm_product_back(weight: u32, slice: u32, count: u32) -> vec4f {
   var sum = vec4f(0.0);
   for (var j = slice; j < count; j += LANES / UNITS) {
-    let w = weights[weight + j * params.width];
-    sum += w.x * gradient[j * 4u] + w.y * gradient[j * 4u + 1u] + w.z * gradient[j * 4u + 2u] + w.w * gradient[j * 4u + 3u];
+    let at = j * 4u;
+    sum += mat4x4f(gradient[at], gradient[at + 1u], gradient[at + 2u], gradient[at + 3u]) * weights[weight + j * params.width];
   }
   return sum;
 }
@@ -172,7 +173,7 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
   let width = params.width;
   let unit = lane;
   let mine = lane < UNITS && unit < width;
-  let weight = group.y * width * width + min(lane % UNITS, width - 1u);
+  let weight = group.y * params.inner * width + min(lane % UNITS, width - 1u);
   let at = place(group.y, group.x, 0u).state * width + unit;
   var state = State();
   if (mine && params.given == 1u) {
@@ -199,7 +200,7 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
 fn backward_step(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let width = params.width;
   let unit = group.x * UNITS + lane % UNITS;
-  let weight = group.z * width * width + min(unit, width - 1u);
+  let weight = group.z * params.inner * width + min(unit, width - 1u);
   var part = vec4f(0.0);
   if (params.step > 0u) {
     let z = group.z * params.gates + place(group.z, group.y, params.steps - params.step).row * (4u * width);

@@ -1,9 +1,9 @@
 // Lays a recurrent weight out so that neighbouring lanes read neighbouring words and one word serves all gates of a unit.
-//   forward:  packed[k, u, g] = weight[g H + u, k] for k < K, and the bias in row k = K: packed[K, u, g] = bias[g H + u]
+//   forward:  packed[k, u, g] = weight[g H + u, k], and in row k = K the bias: packed[K, u, g] = bias[g H + u]
 //   backward: packed[u, k, g] = weight[g H + u, k]
-// Shapes: H hidden units u, K recurrent inputs k (H, without a projection), G gates, WORD values a unit: 4, with
-// zeros after the last gate, or 1 where G = 1. One launch a direction; the directions follow each other.
-// Dispatch: ceil(H WORD / 16) x ceil((K + 1) / 16) workgroups forward, ceil(K WORD / 16) x ceil(H / 16) backward;
+// Shapes: H hidden units u and hidden values k, K = H rounded up to a multiple of 4 with zeros in the rows from H on,
+// G gates, WORD values a unit: 4, with zeros after the last gate, or 1 where G = 1. One launch a direction.
+// Dispatch: ceil(H WORD / 16) x ceil((K + 1) / 16) workgroups forward, ceil(H WORD / 16) x ceil(K / 16) backward;
 // a workgroup covers a square, so that reads and writes both use whole memory lines.
 
 override WORD: u32 = 4u;       // values a unit in a packed row
@@ -17,39 +17,40 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> weight: array<f32>;        // (G H, K)
+@group(0) @binding(1) var<storage, read> weight: array<f32>;        // (G H, H)
 @group(0) @binding(2) var<storage, read> bias: array<f32>;          // (G H), or any tensor without BIAS
-@group(0) @binding(3) var<storage, read_write> packed: array<f32>;  // (K + 1, H, WORD) or (H, K, WORD) a direction
+@group(0) @binding(3) var<storage, read_write> packed: array<f32>;  // a direction (K + 1, H, WORD), or (K, H, WORD) for backward
 
 @compute @workgroup_size(16, 16)
 fn forward(@builtin(global_invocation_id) id: vec3u) {
+  let width = params.width;
   let unit = id.x / WORD;
   let gate = id.x % WORD;
   let k = id.y;
-  if (unit < params.width && k <= params.inner) {
-    let row = gate * params.width + unit;
+  if (unit < width && k <= params.inner) {
     var value = 0.0;
     if (gate < params.gates) {
-      if (k < params.inner) {
-        value = weight[row * params.inner + k];
-      } else if (BIAS) {
-        value = bias[row];
+      if (k < width) {
+        value = weight[(gate * width + unit) * width + k];
+      } else if (BIAS && k == params.inner) {
+        value = bias[gate * width + unit];
       }
     }
-    packed[params.start + (k * params.width + unit) * WORD + gate] = value;
+    packed[params.start + (k * width + unit) * WORD + gate] = value;
   }
 }
 
 @compute @workgroup_size(16, 16)
 fn backward(@builtin(global_invocation_id) id: vec3u) {
+  let width = params.width;
   let k = id.x / WORD;
   let gate = id.x % WORD;
   let unit = id.y;
-  if (unit < params.width && k < params.inner) {
+  if (k < width && unit < params.inner) {
     var value = 0.0;
-    if (gate < params.gates) {
-      value = weight[(gate * params.width + unit) * params.inner + k];
+    if (gate < params.gates && unit < width) {
+      value = weight[(gate * width + unit) * width + k];
     }
-    packed[params.start + (unit * params.inner + k) * WORD + gate] = value;
+    packed[params.start + (unit * width + k) * WORD + gate] = value;
   }
 }

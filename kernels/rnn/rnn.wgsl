@@ -10,13 +10,14 @@
 
 override LANES: u32 = 128u;  // invocations a workgroup, a multiple of UNITS; LANES / UNITS lanes share the inner sum of a unit
 override UNITS: u32 = 128u;  // units a workgroup
-override SPAN: u32 = 128u;   // inner values held in workgroup memory: H or more for whole sequences
+override SPAN: u32 = 128u;   // hidden values held in workgroup memory, a multiple of 4; K or more for whole sequences
 override RELU: bool = false; // f is relu instead of tanh
 
 struct Params {
   steps: u32,       // T
   batch: u32,       // B
   width: u32,       // H
+  inner: u32,       // K, H rounded up to a multiple of 4
   directions: u32,  // D
   reversed: u32,    // bit d is set if direction d runs from the last step to the first
   step: u32,        // steps done so far, where an entry point runs one
@@ -32,7 +33,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read_write> tape: array<f32>;  // x W_ih^T + b_ih (D, N, H), which h replaces; h' (D, N, H)
-@group(0) @binding(2) var<storage, read> weights: array<f32>;     // (D, H + 1, H), the bias last
+@group(0) @binding(2) var<storage, read> weights: array<f32>;     // (D, K + 1, H), the bias last
 @group(0) @binding(3) var<storage, read> h0: array<f32>;          // (D, B, H)
 @group(0) @binding(4) var<storage, read> lengths: array<i32>;     // (B)
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;     // (N, D H)
@@ -94,9 +95,12 @@ fn store_hn(at: vec4u, value: vec4f) {
 
 // This lane's part of h' W_hh^T for one unit, over `count` values of h' that begin at `base` in `hidden`.
 fn rnn_product(weight: u32, base: u32, slice: u32, count: u32) -> vec4f {
+  let width = params.width;
   var sum = vec4f(0.0);
-  for (var k = slice; k < count; k += LANES / UNITS) {
-    sum += weights[weight + k * params.width] * hidden[base + k];
+  for (var k = slice * 4u; k < count; k += LANES / UNITS * 4u) {
+    let at = weight + k * width;
+    let w = vec4f(weights[at], weights[at + width], weights[at + 2u * width], weights[at + 3u * width]);
+    sum += mat4x4f(hidden[base + k], hidden[base + k + 1u], hidden[base + k + 2u], hidden[base + k + 3u]) * w;
   }
   return sum;
 }
@@ -119,7 +123,7 @@ fn join_lanes(lane: u32, part: vec4f) -> vec4f {
 // One unit's step.
 fn rnn_advance(at: Place, unit: u32, sum: vec4f, before: vec4f) -> vec4f {
   let width = params.width;
-  let bias = weights[(at.direction * (width + 1u) + width) * width + unit];
+  let bias = weights[(at.direction * (params.inner + 1u) + params.inner) * width + unit];
   let a = at.direction * params.gates + at.row * width + unit;
   let z = load_tape(a) + (sum + bias);
   var h = max(z, vec4f(0.0));
@@ -144,7 +148,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   let width = params.width;
   let unit = lane;
   let mine = lane < UNITS && unit < width;
-  let weight = group.y * (width + 1u) * width + min(lane % UNITS, width - 1u);
+  let weight = group.y * (params.inner + 1u) * width + min(lane % UNITS, width - 1u);
   let at = place(group.y, group.x, 0u).state * width + unit;
   var state = vec4f(0.0);
   if (mine) {
@@ -154,7 +158,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   workgroupBarrier();
   for (var step = 0u; step < params.steps; step++) {
     let base = (step & 1u) * SPAN;
-    let sum = join_lanes(lane, rnn_product(weight, base, lane / UNITS, width));
+    let sum = join_lanes(lane, rnn_product(weight, base, lane / UNITS, params.inner));
     if (mine) {
       state = rnn_advance(place(group.y, group.x, step), unit, sum, state);
       hidden[SPAN - base + unit] = state;
@@ -170,14 +174,15 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
 fn forward_step(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let width = params.width;
   let unit = group.x * UNITS + lane % UNITS;
-  let weight = group.z * (width + 1u) * width + min(unit, width - 1u);
+  let weight = group.z * (params.inner + 1u) * width + min(unit, width - 1u);
   let at = place(group.z, group.y, params.step);
   var part = vec4f(0.0);
-  for (var first = 0u; first < width; first += SPAN) {
-    let count = min(SPAN, width - first);
+  for (var first = 0u; first < params.inner; first += SPAN) {
+    let count = min(SPAN, params.inner - first);
     workgroupBarrier();
     for (var k = lane; k < count; k += LANES) {
-      hidden[k] = load_h0(at.state * width + first + k);
+      let value = load_h0(at.state * width + min(first + k, width - 1u));
+      hidden[k] = select(vec4f(0.0), value, first + k < width);
     }
     workgroupBarrier();
     part += rnn_product(weight + first * width, 0u, lane / UNITS, count);

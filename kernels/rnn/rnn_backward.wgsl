@@ -8,13 +8,14 @@
 
 override LANES: u32 = 128u;  // invocations a workgroup, a multiple of UNITS; LANES / UNITS lanes share the inner sum of a unit
 override UNITS: u32 = 128u;  // units a workgroup
-override SPAN: u32 = 128u;   // inner values held in workgroup memory: H or more for whole sequences
+override SPAN: u32 = 128u;   // units held in workgroup memory, a multiple of 4; K or more for whole sequences
 override RELU: bool = false; // f is relu instead of tanh
 
 struct Params {
   steps: u32,       // T
   batch: u32,       // B
   width: u32,       // H
+  inner: u32,       // K, H rounded up to a multiple of 4
   directions: u32,  // D
   reversed: u32,    // bit d is set if direction d runs from the last step to the first
   step: u32,        // steps done so far, where an entry point runs one
@@ -28,7 +29,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> tape: array<f32>;      // h (D, N, H); h' (D, N, H)
-@group(0) @binding(2) var<storage, read> weights: array<f32>;   // (D, H, H)
+@group(0) @binding(2) var<storage, read> weights: array<f32>;   // (D, K, H)
 @group(0) @binding(3) var<storage, read> dy: array<f32>;        // (N, D H)
 @group(0) @binding(4) var<storage, read> lengths: array<i32>;   // (B)
 @group(0) @binding(5) var<storage, read_write> dz: array<f32>;  // (D, N, H)
@@ -89,9 +90,12 @@ fn store_dh(at: vec4u, value: vec4f) {
 
 // This lane's part of dz W_hh for one unit of h', over the first `count` units of `gradient`.
 fn rnn_product_back(weight: u32, slice: u32, count: u32) -> vec4f {
+  let width = params.width;
   var sum = vec4f(0.0);
-  for (var j = slice; j < count; j += LANES / UNITS) {
-    sum += weights[weight + j * params.width] * gradient[j];
+  for (var j = slice * 4u; j < count; j += LANES / UNITS * 4u) {
+    let at = weight + j * width;
+    let w = vec4f(weights[at], weights[at + width], weights[at + 2u * width], weights[at + 3u * width]);
+    sum += mat4x4f(gradient[j], gradient[j + 1u], gradient[j + 2u], gradient[j + 3u]) * w;
   }
   return sum;
 }
@@ -135,7 +139,7 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
   let width = params.width;
   let unit = lane;
   let mine = lane < UNITS && unit < width;
-  let weight = group.y * width * width + min(lane % UNITS, width - 1u);
+  let weight = group.y * params.inner * width + min(lane % UNITS, width - 1u);
   let at = place(group.y, group.x, 0u).state * width + unit;
   var state = vec4f(0.0);
   if (mine && params.given == 1u) {
@@ -148,7 +152,7 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
       state = result.h;
     }
     workgroupBarrier();
-    state += join_lanes(lane, rnn_product_back(weight, lane / UNITS, width));
+    state += join_lanes(lane, rnn_product_back(weight, lane / UNITS, params.inner));
   }
   if (mine) {
     store_dh(at, state);
@@ -159,15 +163,15 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
 fn backward_step(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let width = params.width;
   let unit = group.x * UNITS + lane % UNITS;
-  let weight = group.z * width * width + min(unit, width - 1u);
+  let weight = group.z * params.inner * width + min(unit, width - 1u);
   var part = vec4f(0.0);
   if (params.step > 0u) {
     let z = group.z * params.gates + place(group.z, group.y, params.steps - params.step).row * width;
-    for (var first = 0u; first < width; first += SPAN) {
-      let count = min(SPAN, width - first);
+    for (var first = 0u; first < params.inner; first += SPAN) {
+      let count = min(SPAN, params.inner - first);
       workgroupBarrier();
       for (var j = lane; j < count; j += LANES) {
-        gradient[j] = load_dz(z + first + j);
+        gradient[j] = select(vec4f(0.0), load_dz(z + min(first + j, width - 1u)), first + j < width);
       }
       workgroupBarrier();
       part += rnn_product_back(weight + first * width, lane / UNITS, count);

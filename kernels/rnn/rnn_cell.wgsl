@@ -13,6 +13,7 @@ override RELU: bool = false; // f is relu instead of tanh
 
 struct Params {
   width: u32,   // H
+  inner: u32,   // K, H rounded up to a multiple of 4
   slot: u32,    // where the layer's state begins in h0 and hn
   lookup: u32,  // 1 if tokens select rows of table, else batch entry b takes row b
 }
@@ -20,7 +21,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> table: array<f32>;      // (V, H)
 @group(0) @binding(2) var<storage, read> tokens: array<u32>;     // (B)
-@group(0) @binding(3) var<storage, read> weights: array<f32>;    // (H + 1, H), the bias last (pack.wgsl)
+@group(0) @binding(3) var<storage, read> weights: array<f32>;    // (K + 1, H), the bias last (pack.wgsl)
 @group(0) @binding(4) var<storage, read> h0: array<f32>;         // (.., B, H)
 @group(0) @binding(5) var<storage, read_write> hn: array<f32>;   // (.., B, H)
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;    // (B, H), hn of this layer
@@ -61,7 +62,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     for (var at = lane; at < LANES - UNITS; at += UNITS) {
       sum += parts[at];
     }
-    sum += weights[width * width + unit];
+    sum += weights[params.inner * width + unit];
     var row = group.y;
     if (params.lookup == 1u) {
       row = tokens[group.y];

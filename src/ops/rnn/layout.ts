@@ -15,6 +15,8 @@ export interface Sizes {
   readonly input: number;
   /** H */
   readonly width: number;
+  /** H rounded up, see pack.ts. */
+  readonly inner: number;
   /** D */
   readonly directions: number;
   /** T B */

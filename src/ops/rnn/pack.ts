@@ -14,32 +14,32 @@ export interface HiddenWeights {
   readonly biasHh?: Tensor | null;
 }
 
-/** W_hh and b_hh of all directions as the forward kernels read them: [D, H + 1, H, word]. */
-export function packForward(cell: Cell, directions: readonly HiddenWeights[]): Tensor<"f32"> {
-  const [first] = directions as [HiddenWeights];
-  const { device } = first.weightHh;
-  const width = first.weightHh.shape[1] as number;
-  const size = (width + 1) * width * cell.word;
-  const packed = empty(device, [directions.length, width + 1, width, cell.word]);
-  directions.forEach(({ weightHh, biasHh }, d) => {
-    const groups = [Math.ceil((width * cell.word) / SIDE), Math.ceil((width + 1) / SIDE)] as const;
-    const params = { width, inner: width, gates: cell.gates, start: d * size };
-    const buffers = { weight: weightHh, bias: biasHh ?? weightHh, packed };
-    device.dispatch(packKernel, "forward", buffers, params, groups, { WORD: cell.word, BIAS: Boolean(biasHh) });
-  });
-  return packed;
+/** Rows of packed weights: H rounded up, so that kernels take four at a time. */
+export function innerOf(width: number): number {
+  return Math.ceil(width / 4) * 4;
 }
 
-/** W_hh of all directions as the backward kernels read it: [D, H, H, word]. */
+/** W_hh and b_hh of all directions as the forward kernels read them: [D, K + 1, H, word], K the inner width. */
+export function packForward(cell: Cell, directions: readonly HiddenWeights[]): Tensor<"f32"> {
+  return pack(cell, directions, "forward");
+}
+
+/** W_hh of all directions as the backward kernels read it: [D, K, H, word]. */
 export function packBackward(cell: Cell, weights: readonly Tensor[]): Tensor<"f32"> {
-  const [first] = weights as [Tensor];
-  const { device } = first;
+  return pack(cell, weights.map((weightHh) => ({ weightHh })), "backward");
+}
+
+function pack(cell: Cell, directions: readonly HiddenWeights[], entry: "forward" | "backward"): Tensor<"f32"> {
+  const [{ weightHh: first }] = directions as [HiddenWeights];
   const width = first.shape[1] as number;
-  const packed = empty(device, [weights.length, width, width, cell.word]);
-  weights.forEach((weight, d) => {
-    const groups = [Math.ceil((width * cell.word) / SIDE), Math.ceil(width / SIDE)] as const;
-    const params = { width, inner: width, gates: cell.gates, start: d * width * width * cell.word };
-    device.dispatch(packKernel, "backward", { weight, packed }, params, groups, { WORD: cell.word });
+  const inner = innerOf(width);
+  const rows = entry === "forward" ? inner + 1 : inner;
+  const packed = empty(first.device, [directions.length, rows, width, cell.word]);
+  const groups = [Math.ceil((width * cell.word) / SIDE), Math.ceil(rows / SIDE)] as const;
+  directions.forEach(({ weightHh, biasHh }, d) => {
+    const params = { width, inner, gates: cell.gates, start: d * rows * width * cell.word };
+    const buffers = { weight: weightHh, bias: biasHh ?? weightHh, packed };
+    first.device.dispatch(packKernel, entry, buffers, params, groups, { WORD: cell.word, BIAS: Boolean(biasHh) });
   });
   return packed;
 }

@@ -8,7 +8,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats, checkWhole } from "../check.ts";
 import { type Cell, gruCell, lstmCell, rnnCells } from "./cell.ts";
 import { stepTileOf } from "./form.ts";
-import { type HiddenWeights, packForward } from "./pack.ts";
+import { type HiddenWeights, innerOf, packForward } from "./pack.ts";
 
 const cells = {
   rnn_tanh: { cell: rnnCells.tanh, kernel: rnnKernel, knobs: {} },
@@ -68,7 +68,7 @@ export function recurrentStep(kind: CellKind, { sums, tokens = null, weights, st
     cn: next.c ?? next.h,
     y,
   };
-  const params = { width, slot: layer * batch * width, lookup: Number(tokens !== null) };
+  const params = { width, inner: innerOf(width), slot: layer * batch * width, lookup: Number(tokens !== null) };
   const tile = stepTileOf(device.software);
   if (layers > 0) device.dispatch(kernel, "forward", buffers, params, [Math.ceil(width / tile.UNITS), batch], { ...tile, ...knobs });
   return y;
