@@ -82,7 +82,11 @@ export function createActions(state: State, onPiece: (text: string) => void): Ac
       return;
     }
     const report = await attempt(() => client.call("open", limits));
-    if (!report) return;
+    if (!report) {
+      if (state.device.value.phase === "opening")
+        state.device.value = { phase: "missing", failure: { kind: "lost", sentence: state.status.value.sentence } };
+      return;
+    }
     batch(() => {
       state.device.value = { phase: "ready", report };
       const size = report.sizes[2];
@@ -252,10 +256,7 @@ function fail(state: State, failure: Failure): void {
   const told = inPageWords(failure, navigator.gpu !== undefined);
   batch(() => {
     state.status.value = { tone: "trouble", sentence: told.sentence };
-    const { phase } = state.device.value;
-    if (phase !== "ready" || told.kind === "unavailable" || told.kind === "lost") {
-      if (told.kind !== "refused") state.device.value = { phase: "missing", failure: told };
-    }
+    if (told.kind === "unavailable" || told.kind === "lost") state.device.value = { phase: "missing", failure: told };
   });
 }
 

@@ -41,7 +41,7 @@ export function startWorker(onEvent: (event: Event) => void): Client {
   worker.addEventListener("error", (event) => {
     event.preventDefault();
     broken = {
-      kind: "internal",
+      kind: "lost",
       sentence: `The worker stopped (${event.message || "it did not load"}). Reload the page.`,
     };
     for (const { reject } of waiting.values()) reject(new Refusal(broken));

@@ -22,7 +22,7 @@ export function mountDevice({ device, status }: State): void {
     if (value.phase === "opening") chip.textContent = "Looking for a GPU";
     else if (value.phase === "ready")
       chip.textContent = value.report.software ? `${value.report.name}, slow` : `${value.report.name}, WebGPU`;
-    else chip.textContent = CHIPS[value.failure.reason as Missing] ?? "GPU lost";
+    else chip.textContent = CHIPS[value.failure.reason as Missing] ?? "No GPU at hand";
     chip.title = value.phase === "ready" && value.report.software ? "A software renderer stands in for a GPU." : "";
   });
   effect(() => {

@@ -50,6 +50,7 @@ export function mountTalk(state: State, actions: Actions): (piece: string) => vo
     const { busy } = state.talk.value;
     generate.disabled = busy || !state.canTalk.value;
     stop.disabled = !busy;
+    answer.ariaBusy = String(busy); // read out when complete, not piece by piece
   });
   effect(() => {
     const { report } = state.talk.value;

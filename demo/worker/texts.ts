@@ -1,7 +1,7 @@
-import { ValueError } from "../../src/gpu/errors.ts";
+import { FileError, ValueError } from "../../src/gpu/errors.ts";
 import { encodeSource } from "../../src/text/source.ts";
 import type { Tokenizer } from "../../src/text/tokenizer.ts";
-import { corpora, fetchCorpus } from "../corpora/index.ts";
+import { type CorpusId, corpora, fetchCorpus } from "../corpora/index.ts";
 import type { TextChoice, TextId, TextReport } from "../protocol.ts";
 
 export interface ReadText {
@@ -51,8 +51,20 @@ export class Texts {
     return found;
   }
 
+  private async fetch(id: CorpusId): Promise<string> {
+    try {
+      return await fetchCorpus(id, this.base);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new FileError(
+        "text-missing",
+        `text: it could not be fetched (${reason}); check the connection and choose it again`,
+      );
+    }
+  }
+
   private async encode(id: TextId, own?: string): Promise<ReadText> {
-    const text = own ?? (id === "own" ? "" : await fetchCorpus(id, this.base));
+    const text = own ?? (id === "own" ? "" : await this.fetch(id));
     return { text, ...(await encodeSource(text)) };
   }
 }
