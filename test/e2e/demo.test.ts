@@ -128,6 +128,30 @@ test("after a lost device the run goes on from what was kept", { timeout: 3 * PA
   await page.close();
 });
 
+test("a visitor's own text is measured against the batch, and learned once it is long enough", {
+  timeout: PATIENCE,
+}, async () => {
+  const { page, enabled, fill, until, errors } = await visit(demo);
+  await enabled("#train", PATIENCE);
+  await page.click('input[name="text"][value="own"]');
+  await until("#text-report", (now) => now === "Paste at least a page.");
+  await page.waitForSelector("#train:disabled");
+  await fill("#own-text", "Too short.");
+  expect(await until("#plan", (now) => /use a longer text/.test(now))).toMatch(/^The text has 10 tokens/);
+  await page.waitForSelector("#train:disabled");
+  await fill("#own-text", "It was the best of times, it was the worst of times. ".repeat(200));
+  await until("#text-report", (now) => now === "10,600 characters, 16 different");
+  await enabled("#train");
+  const file = join(folder, "tale.txt");
+  await writeFile(file, "It was the age of wisdom. ".repeat(900));
+  await (await page.$("input#own-file"))?.uploadFile(file);
+  await until("#status", (now) => now.startsWith("Took tale.txt as the text"));
+  await until("#text-report", (now) => now.startsWith("23,400 characters"));
+  await enabled("#train");
+  expect(errors).toEqual([]);
+  await page.close();
+});
+
 test("on a phone nothing runs off the side, and Train is in reach", { timeout: PATIENCE }, async () => {
   const { page, enabled } = await visit(demo);
   await page.setViewport({ width: 390, height: 844, isMobile: true, hasTouch: true });
