@@ -74,9 +74,9 @@ function lossPicture(
   for (const run of runs) {
     const full = colour(modelToken(run.settings.peek().model));
     const old = run !== current;
-    series.push({ stroke: faint(full, old ? 22 : 55), width: 1, points: { show: false }, spanGaps: true });
+    series.push({ stroke: faint(full, old ? 30 : 55), width: 1, points: { show: false }, spanGaps: true });
     series.push({
-      stroke: old ? faint(full, 40) : full,
+      stroke: old ? faint(full, 55) : full,
       width: old ? 1.5 : 2.5,
       points: { show: false },
       spanGaps: true,
