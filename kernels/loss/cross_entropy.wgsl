@@ -44,8 +44,8 @@ var<workgroup> maxima: array<f32, LANES * ROWS>;
 var<workgroup> sums: array<f32, LANES * ROWS>;
 var<workgroup> shares: array<vec2f, LANES * ROWS>;
 
-// exp of a difference to a maximum: 0 from -87 down, also at -inf.
-fn exp_below(v: word) -> word {
+// exp of a difference to a maximum: 0 from -87 down, also at -inf. No clamp, which would turn NaN into a number.
+fn exp_of_gap(v: word) -> word {
   return select(exp(v), word(0.0), v < word(-87.0)); // bounded: v <= 0
 }
 
@@ -139,14 +139,14 @@ fn forward(
     let v = logits[start + w];
     let most = max_of(v);
     if (most > highest) {
-      sum *= exp_below(word(highest - most));
+      sum *= exp_of_gap(word(highest - most));
       highest = most;
     }
-    sum += exp_below(v - highest);
+    sum += exp_of_gap(v - highest);
   }
   let first = local.y * LANES;
   let top = row_max(highest, lane, first);
-  let total = row_sum(sum_of(sum * exp_below(word(highest - top))), lane, first);
+  let total = row_sum(sum_of(sum * exp_of_gap(word(highest - top))), lane, first);
   var share = vec2f(0.0);
   if (SMOOTH) {
     share = row_shares(top, start, words, lane, first);

@@ -18,7 +18,8 @@ override GIVEN: bool = false;  // take u from `uniforms`, not from the generator
 
 const CALL: u32 = 0x73616d70u;       // a draw that no dropout layer makes
 const NO_TOKEN: u32 = 0xffffffffu;
-const LARGEST: f32 = 1e30;           // infinite logits count as this
+const LARGEST: u32 = 0x7149f2cau;    // bits of 1e30, to which logits are clamped
+const MIDDLE: u32 = 0x80000000u;     // key of 0
 const UNIT: f32 = 2147483648.0;      // fixed-point 1
 const DIGITS: u32 = 8u;              // of a key, four bits each
 
@@ -83,52 +84,49 @@ fn philox(start: vec4u, seed: vec2u) -> vec4u {
   return counter;
 }
 
+// part * total, rounded down, for a part below 1; exact, which a product of f32 would not be.
+fn share_of(total: u32, part: f32) -> u32 {
+  return multiply_high(total, u32(part * 4294967296.0));
+}
+
 fn is_nan(bits: u32) -> bool {
   return (bits & 0x7fffffffu) > 0x7f800000u;
 }
 
-// Rank of token i as an unsigned number; 0: never drawn.
+// Rank of token i as an unsigned number: its magnitude above or below the middle. 0: never drawn.
 fn key_of(i: u32) -> u32 {
   let bits = logits[sieve.base + i];
-  if (bits == 0xff800000u || is_nan(bits)) {
-    return 0u;
+  var magnitude = min(bits & 0x7fffffffu, LARGEST);
+  let negative = (bits >> 31u) == 1u;
+  if (sieve.penalty != 1.0) {
+    let size = bitcast<f32>(magnitude);
+    let fined = select(size / sieve.penalty, size * sieve.penalty, negative);
+    magnitude = select(magnitude, min(bitcast<u32>(fined), LARGEST), seen[sieve.base + i] > 0u);
   }
-  var logit = clamp(bitcast<f32>(bits), -LARGEST, LARGEST);
-  if (bits == 0x7f800000u) {
-    logit = LARGEST;
-  }
-  if (sieve.penalty != 1.0 && seen[sieve.base + i] > 0u) {
-    logit = select(logit * sieve.penalty, logit / sieve.penalty, logit > 0.0);
-  }
-  var ordered = bitcast<u32>(logit);
-  if (ordered == 0x80000000u) {
-    ordered = 0u; // -0 equals 0
-  }
-  return select(ordered | 0x80000000u, ~ordered, (ordered >> 31u) == 1u);
+  return select(select(MIDDLE + magnitude, MIDDLE - magnitude, negative), 0u, (bits == 0xff800000u) | is_nan(bits));
 }
 
 fn logit_of(key: u32) -> f32 {
-  return bitcast<f32>(select(~key, key & 0x7fffffffu, (key >> 31u) == 1u));
+  return select(-bitcast<f32>(MIDDLE - key), bitcast<f32>(key - MIDDLE), key >= MIDDLE);
 }
 
 // Likelihood in units of the best token's; 0 if the filters drop token i.
-fn likelihood(i: u32) -> f32 {
-  let key = key_of(i);
-  let kept = key > sieve.cut_key || (key == sieve.cut_key && i <= sieve.cut_index);
+fn likelihood(i: u32, key: u32) -> f32 {
   let d = (logit_of(key) - sieve.top) * sieve.cold;
-  let value = select(exp(min(d, 0.0)), 0.0, d < -87.0);
-  return select(0.0, value, kept && key > 0u && value >= sieve.least);
+  let value = exp(clamp(d, -88.0, 0.0));
+  let kept = (key > sieve.cut_key) | ((key == sieve.cut_key) & (i <= sieve.cut_index));
+  return select(0.0, value, kept & (d > -87.0) & (value >= sieve.least));
 }
 
-fn mass_of(i: u32) -> u32 {
-  return u32(likelihood(i) * sieve.scale);
+fn mass_of(i: u32, key: u32) -> u32 {
+  return u32(likelihood(i, key) * sieve.scale);
 }
 
 // Sum of the likelihoods of all tokens.
 fn total_likelihood(lane: u32) -> f32 {
   var sum = 0.0;
   for (var i = lane; i < params.vocabulary; i += LANES) {
-    sum += likelihood(i);
+    sum += likelihood(i, key_of(i));
   }
   workgroupBarrier();
   sums[lane] = sum;
@@ -146,13 +144,14 @@ const TIED_MASS: u32 = 1u;  // its mass if it has the key of the cut
 const MASS: u32 = 2u;       // its mass if it is kept
 
 fn weigh(i: u32, kind: u32) -> u32 {
-  if (kind == MASS) {
-    return mass_of(i);
-  }
-  if (key_of(i) != sieve.cut_key) {
+  let key = key_of(i);
+  if (kind != MASS && key != sieve.cut_key) {
     return 0u;
   }
-  return select(1u, mass_of(i), kind == TIED_MASS);
+  if (kind == TIED) {
+    return 1u;
+  }
+  return mass_of(i, key);
 }
 
 // The first index at which the cumulative weight exceeds `goal`, or, with kind MASS, the share u of the total.
@@ -179,7 +178,7 @@ fn search(kind: u32, goal: u32, u: f32, lane: u32) -> u32 {
       for (var l = 0u; l < LANES; l++) {
         total += partials[slot + l];
       }
-      left = min(u32(u * f32(total)), max(total, 1u) - 1u);
+      left = min(share_of(total, u), max(total, 1u) - 1u);
       open = false;
     }
     var next = first;
@@ -200,8 +199,9 @@ fn search(kind: u32, goal: u32, u: f32, lane: u32) -> u32 {
   return select(NO_TOKEN, first, found);
 }
 
-// Keeps the best tokens whose count reaches `count`, or, if by_mass, whose share of the mass reaches `share`; at least one.
-fn narrow(by_mass: bool, count: u32, share: f32, lane: u32) {
+// Cuts off all but the best tokens whose count reaches `count`, or, if by_mass, whose share of the mass reaches `share`; at
+// least one stays. Sets the key of the cut and returns how much of the goal is left for tokens of that key.
+fn narrow(by_mass: bool, count: u32, share: f32, lane: u32) -> u32 {
   workgroupBarrier();
   for (var b = lane; b < 16u * DIGITS; b += LANES) {
     atomicStore(&bins[b], 0u);
@@ -216,7 +216,7 @@ fn narrow(by_mass: bool, count: u32, share: f32, lane: u32) {
       if (key > 0u && (key >> shift) >> 4u == prefix) {
         var weight = 1u;
         if (by_mass) {
-          weight = mass_of(i);
+          weight = mass_of(i, key);
         }
         atomicAdd(&bins[digit * 16u + ((key >> shift) & 15u)], weight);
       }
@@ -227,7 +227,9 @@ fn narrow(by_mass: bool, count: u32, share: f32, lane: u32) {
       for (var b = 0u; b < 16u; b++) {
         total += atomicLoad(&bins[b]);
       }
-      left = clamp(u32(ceil(share * f32(total))), 1u, max(total, 1u));
+      // Within a millionth of the share counts as reached, or rounding would decide between equal tokens.
+      let goal = share_of(total, share);
+      left = max(goal - min(goal, total >> 20u), 1u);
     }
     var chosen = 0u;
     var reached = false;
@@ -246,18 +248,19 @@ fn narrow(by_mass: bool, count: u32, share: f32, lane: u32) {
   // Equal keys that an earlier filter dropped stay out.
   sieve.cut_index = select(NO_TOKEN, sieve.cut_index, prefix == sieve.cut_key);
   sieve.cut_key = prefix;
-  sieve.cut_index = min(sieve.cut_index, search(select(TIED, TIED_MASS, by_mass), left - 1u, 0.0, lane));
+  return left;
 }
 
-// Sets the filter of the row up. All lanes hold the same.
-fn prepare(row: u32, lane: u32) {
+// Applies the filters of the row and returns the token that u falls on. All lanes hold the same sieve, also afterwards,
+// scaled to the tokens that are left. One loop over the stages (top-k, top-p, draw), because compilers copy functions
+// to where they are called, and three copies took seconds to compile.
+fn choose(row: u32, u: f32, lane: u32) -> u32 {
   let first = settings[row % params.settings * 2u];
-  let temperature = first.x;
-  // Greedy is top-k with k = 1.
-  let top_k = select(u32(max(first.y, 0.0)), 1u, temperature == 0.0);
+  let greedy = first.x == 0.0;
+  let top_k = select(u32(max(first.y, 0.0)), 1u, greedy);
   sieve.base = row * params.vocabulary;
   sieve.penalty = settings[row % params.settings * 2u + 1u].x;
-  sieve.cold = 1.0 / select(max(temperature, 1e-8), 1.0, temperature == 0.0);
+  sieve.cold = 1.0 / select(max(first.x, 1e-8), 1.0, greedy);
   sieve.least = 0.0;
   sieve.cut_key = 1u;
   sieve.cut_index = NO_TOKEN;
@@ -271,14 +274,33 @@ fn prepare(row: u32, lane: u32) {
   atomicOr(&broken, nan);
   workgroupBarrier();
   sieve.top = logit_of(atomicLoad(&top_key));
-  if (top_k > 0u && top_k < params.vocabulary) {
-    narrow(false, top_k, 0.0, lane);
+  var id = NO_TOKEN;
+  for (var stage = 0u; stage < 3u; stage++) {
+    let by_count = stage == 0u && top_k > 0u && top_k < params.vocabulary;
+    let by_mass = stage == 1u && first.z < 1.0 && !greedy;
+    let last = stage == 2u;
+    if (last) {
+      sieve.least = select(first.w, 0.0, greedy);
+    }
+    if (by_mass || last) {
+      sieve.scale = UNIT / max(total_likelihood(lane), 1e-30);
+    }
+    var left = 1u;
+    if (by_count && top_k == 1u) {
+      sieve.cut_key = atomicLoad(&top_key);
+    } else if (by_count || by_mass) {
+      left = narrow(by_mass, top_k, first.z, lane);
+    }
+    if (by_count || by_mass || last) {
+      let found = search(select(select(TIED, TIED_MASS, by_mass), MASS, last), left - 1u, u, lane);
+      if (last) {
+        id = found;
+      } else {
+        sieve.cut_index = min(sieve.cut_index, found);
+      }
+    }
   }
-  sieve.scale = UNIT / max(total_likelihood(lane), 1e-30);
-  if (first.z < 1.0 && temperature > 0.0) {
-    narrow(true, 0u, first.z, lane);
-  }
-  sieve.least = select(first.w, 0.0, temperature == 0.0);
+  return id;
 }
 
 @compute @workgroup_size(LANES)
@@ -297,8 +319,8 @@ fn forward(
       drawn = f32(philox(vec4u(row, CALL, now.zw), now.xy).x >> 8u) * 5.9604645e-8;
     }
   }
-  prepare(row, lane);
-  var id = search(MASS, 0u, drawn, lane);
+  workgroupBarrier();
+  var id = choose(row, drawn, lane);
   if (lane == 0u && place == row) {
     if (atomicLoad(&broken) != 0u || atomicLoad(&top_key) == 0u) {
       id = NO_TOKEN;
@@ -322,11 +344,10 @@ fn distribution(
 ) {
   let place = group.x + group.y * groups.x;
   let row = min(place, params.rows - 1u);
-  prepare(row, lane);
-  let total = max(total_likelihood(lane), 1e-30);
+  _ = choose(row, 0.0, lane);
   if (place == row) {
     for (var i = lane; i < params.vocabulary; i += LANES) {
-      probabilities[sieve.base + i] = likelihood(i) / total;
+      probabilities[sieve.base + i] = likelihood(i, key_of(i)) * sieve.scale / UNIT;
     }
   }
 }

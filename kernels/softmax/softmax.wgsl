@@ -31,8 +31,8 @@ struct Params {
 var<workgroup> maxima: array<f32, LANES * ROWS>;
 var<workgroup> sums: array<f32, LANES * ROWS>;
 
-// exp of a difference to a maximum: 0 from -87 down, also at -inf.
-fn exp_below(v: word) -> word {
+// exp of a difference to a maximum: 0 from -87 down, also at -inf. No clamp, which would turn NaN into a number.
+fn exp_of_gap(v: word) -> word {
   return select(exp(v), word(0.0), v < word(-87.0)); // bounded: v <= 0
 }
 
@@ -100,14 +100,14 @@ fn forward(
     let v = x[start + w];
     let most = max_of(v);
     if (most > highest) {
-      sum *= exp_below(word(highest - most));
+      sum *= exp_of_gap(word(highest - most));
       highest = most;
     }
-    sum += exp_below(v - highest);
+    sum += exp_of_gap(v - highest);
   }
   let first = local.y * LANES;
   let top = row_max(highest, lane, first);
-  let total = row_sum(sum_of(sum * exp_below(word(highest - top))), lane, first);
+  let total = row_sum(sum_of(sum * exp_of_gap(word(highest - top))), lane, first);
   let shift = log(max(total, 1.1754944e-38));
   let scale = select(1.0 / total, 0.0, total == 0.0);
   for (var w = lane; w < words; w += LANES) {
@@ -115,7 +115,7 @@ fn forward(
     if (LOG) {
       y[start + w] = v - shift;
     } else {
-      y[start + w] = exp_below(v) * scale;
+      y[start + w] = exp_of_gap(v) * scale;
     }
   }
 }
@@ -141,7 +141,7 @@ fn backward(
   let total = row_sum(sum_of(sum), lane, local.y * LANES);
   for (var w = lane; w < words; w += LANES) {
     if (LOG) {
-      dx[start + w] = dy[start + w] - exp_below(result[start + w]) * total;
+      dx[start + w] = dy[start + w] - exp_of_gap(result[start + w]) * total;
     } else {
       dx[start + w] = result[start + w] * (dy[start + w] - total);
     }
@@ -164,10 +164,10 @@ fn forwardColumns(
       let v = x[i];
       let most = max(highest, v);
       if (any(most > highest)) {
-        sum *= exp_below(highest - most);
+        sum *= exp_of_gap(highest - most);
         highest = most;
       }
-      sum += exp_below(v - highest);
+      sum += exp_of_gap(v - highest);
     }
     let shift = log(max(sum, word(1.1754944e-38)));
     let scale = select(1.0 / sum, word(0.0), sum == word(0.0));
@@ -176,7 +176,7 @@ fn forwardColumns(
       if (LOG) {
         y[i] = v - shift;
       } else {
-        y[i] = exp_below(v) * scale;
+        y[i] = exp_of_gap(v) * scale;
       }
     }
   }
@@ -202,7 +202,7 @@ fn backwardColumns(
     }
     for (var i = start; i < end; i += params.inner) {
       if (LOG) {
-        dx[i] = dy[i] - exp_below(result[i]) * total;
+        dx[i] = dy[i] - exp_of_gap(result[i]) * total;
       } else {
         dx[i] = result[i] * (dy[i] - total);
       }

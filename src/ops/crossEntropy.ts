@@ -51,7 +51,10 @@ export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntr
   const divisor = empty(device, [1]);
   if (!each) {
     const lanes = device.software ? 16 : 256;
-    device.dispatch(meanKernel, "forward", { losses, stats, loss, divisor }, { rows }, [1], { LANES: lanes, MEAN: reduction === "mean" });
+    device.dispatch(meanKernel, "forward", { losses, stats, loss, divisor }, { rows }, [1], {
+      LANES: lanes,
+      MEAN: reduction === "mean",
+    });
     losses.dispose();
   }
 
@@ -82,13 +85,18 @@ function check(logits: Tensor, targets: Tensor, smoothing: number, classWeight: 
   classWeight?.check("crossEntropy");
   const classes = logits.shape.at(-1);
   if (!classes || !sameShape(logits.shape.slice(0, -1), targets.shape)) {
-    throw new ShapeError(`crossEntropy: logits are ${show(logits.shape)} and targets ${show(targets.shape)}; logits need the targets' shape and a last axis of at least one class`);
+    throw new ShapeError(
+      `crossEntropy: logits are ${show(logits.shape)} and targets ${show(targets.shape)}; logits need the targets' shape and a last axis of at least one class`,
+    );
   }
   if (targets.dtype === "f32") throw new ShapeError("crossEntropy: targets are f32; class ids must be i32 or u32");
   if (logits.dtype !== "f32") throw new ShapeError(`crossEntropy: logits are ${logits.dtype}; they must be f32`);
   if (classWeight && !sameShape(classWeight.shape, [classes])) {
-    throw new ShapeError(`crossEntropy: classWeight is ${show(classWeight.shape)}; it needs one weight for each of the ${classes} classes`);
+    throw new ShapeError(
+      `crossEntropy: classWeight is ${show(classWeight.shape)}; it needs one weight for each of the ${classes} classes`,
+    );
   }
-  if (!(smoothing >= 0 && smoothing <= 1)) throw new ValueError(`crossEntropy: labelSmoothing is ${smoothing}; it must lie between 0 and 1`);
+  if (!(smoothing >= 0 && smoothing <= 1))
+    throw new ValueError(`crossEntropy: labelSmoothing is ${smoothing}; it must lie between 0 and 1`);
   return classes;
 }

@@ -41,7 +41,10 @@ export function embedding(weight: Tensor, ids: Tensor, options: EmbeddingOptions
     const accumulate = into?.accumulate ?? false;
     if (vocabulary <= ROWS_A_POSITION * params.positions) {
       const buffers = { quads: ids, dy, dweight };
-      device.dispatch(embeddingKernel, "backward", buffers, params, [Math.ceil((vocabulary * words) / 64)], { ...knobs, ADD: accumulate });
+      device.dispatch(embeddingKernel, "backward", buffers, params, [Math.ceil((vocabulary * words) / 64)], {
+        ...knobs,
+        ADD: accumulate,
+      });
     } else {
       if (!accumulate) fill(dweight, 0);
       device.dispatch(embeddingKernel, "scatter", { ids, quads: ids, dy, dweight }, params, [params.positions], knobs);

@@ -30,10 +30,18 @@ export function rmsNorm(x: Tensor, weight?: Tensor | null, eps = 1e-5): Tensor<"
  * included; weight and bias are [C]. RWKV's ln_x is this on [B * T, C] with a group a head.
  * @throws ShapeError if the channels do not divide into the groups
  */
-export function groupNorm(x: Tensor, groups: number, weight?: Tensor | null, bias?: Tensor | null, eps = 1e-5): Tensor<"f32"> {
+export function groupNorm(
+  x: Tensor,
+  groups: number,
+  weight?: Tensor | null,
+  bias?: Tensor | null,
+  eps = 1e-5,
+): Tensor<"f32"> {
   const [samples, channels] = x.shape;
   if (samples === undefined || channels === undefined || channels === 0 || channels % groups !== 0 || groups < 1) {
-    throw new ShapeError(`groupNorm: ${groups} groups do not divide the channels of ${show(x.shape)}; x must be [N, C, ...] with C a multiple of the groups`);
+    throw new ShapeError(
+      `groupNorm: ${groups} groups do not divide the channels of ${show(x.shape)}; x must be [N, C, ...] with C a multiple of the groups`,
+    );
   }
   const sizes = { samples, groups, channels, inner: sizeOf(x.shape.slice(2)) };
   return normalise("groupNorm", x, sizes, weight ?? null, bias ?? null, eps, true);
@@ -47,7 +55,15 @@ interface Sizes {
   readonly inner: number;
 }
 
-function normalise(name: string, x: Tensor, sizes: Sizes, weight: Tensor | null, bias: Tensor | null, eps: number, center: boolean): Tensor<"f32"> {
+function normalise(
+  name: string,
+  x: Tensor,
+  sizes: Sizes,
+  weight: Tensor | null,
+  bias: Tensor | null,
+  eps: number,
+  center: boolean,
+): Tensor<"f32"> {
   check(name, x, sizes.channels, weight, bias, eps);
   const { device } = x;
   const y = empty(device, x.shape);
@@ -61,7 +77,8 @@ function normalise(name: string, x: Tensor, sizes: Sizes, weight: Tensor | null,
   record(name, [y], inputs, [x, stats, weight ?? x], ([dy], sink, [x, rowstats, weight]) => {
     if (!dy) return [];
     const wants = { weight: knobs.WEIGHT && sink.needs(1), bias: knobs.BIAS && sink.needs(inputs.length - 1) };
-    const sums = wants.weight || wants.bias ? affineGradients({ x, rowstats, dy }, sink, wants, launch, inputs.length - 1) : [];
+    const sums =
+      wants.weight || wants.bias ? affineGradients({ x, rowstats, dy }, sink, wants, launch, inputs.length - 1) : [];
     if (!sink.needs(0)) return [null, ...sums];
     const dx = empty(device, x.shape);
     device.dispatch(normKernel, "backward", { x, rowstats, weight, dy, dx }, params, groups, knobs);
@@ -91,7 +108,13 @@ function plan(x: Tensor, { samples, groups, channels, inner }: Sizes, eps: numbe
     count: length,
     eps,
   };
-  return { params, groups: launch.groups, knobs: { ...launch.knobs, SPREAD: inner > 1 }, channels, channelWords: channels / launch.knobs.WIDTH };
+  return {
+    params,
+    groups: launch.groups,
+    knobs: { ...launch.knobs, SPREAD: inner > 1 },
+    channels,
+    channelWords: channels / launch.knobs.WIDTH,
+  };
 }
 
 /** Gradients of weight (input 1) and bias (the last input) in two stages, so that the order of additions is fixed. */
@@ -105,12 +128,27 @@ function affineGradients(
   const { device } = x;
   const flat = { ...knobs, LANES: 64, ROWS: 1 };
   const shares = empty(device, [params.chunks, 2, channels]);
-  device.dispatch(normKernel, "affine", { x, rowstats, dy, shares }, params, [Math.ceil((params.chunks * channelWords) / 64)], flat);
+  device.dispatch(
+    normKernel,
+    "affine",
+    { x, rowstats, dy, shares },
+    params,
+    [Math.ceil((params.chunks * channelWords) / 64)],
+    flat,
+  );
   const groups = [Math.ceil(channelWords / 64)] as const;
   const weight = place(x, channels, wants.weight ? sink.into(1) : null);
   const bias = wants.bias ? place(x, channels, sink.into(last)) : null;
   const added = { ...flat, ADD_WEIGHT: weight.accumulate, ADD_BIAS: bias?.accumulate ?? false };
-  if (bias) device.dispatch(normKernel, "collect", { parts: shares, dweight: weight.grad, dbias: bias.grad }, params, groups, added);
+  if (bias)
+    device.dispatch(
+      normKernel,
+      "collect",
+      { parts: shares, dweight: weight.grad, dbias: bias.grad },
+      params,
+      groups,
+      added,
+    );
   else device.dispatch(normKernel, "collectWeight", { parts: shares, dweight: weight.grad }, params, groups, added);
   const returned = [wants.weight ? weight.returned : null];
   return last === 1 && bias ? [bias.returned] : [...returned, bias?.returned ?? null];
@@ -125,16 +163,29 @@ function place(x: Tensor, channels: number, into: ReturnType<GradSink["into"]>) 
 
 function lastSize(name: string, x: Tensor): number {
   const size = x.shape.at(-1);
-  if (!size) throw new ShapeError(`${name}: the tensor is ${show(x.shape)}; it needs a last axis of at least one element`);
+  if (!size)
+    throw new ShapeError(`${name}: the tensor is ${show(x.shape)}; it needs a last axis of at least one element`);
   return size;
 }
 
-function check(name: string, x: Tensor, channels: number, weight: Tensor | null, bias: Tensor | null, eps: number): void {
+function check(
+  name: string,
+  x: Tensor,
+  channels: number,
+  weight: Tensor | null,
+  bias: Tensor | null,
+  eps: number,
+): void {
   for (const tensor of [x, weight, bias]) tensor?.check(name);
   if (x.dtype !== "f32") throw new ShapeError(`${name}: the tensor is ${x.dtype}; it must be f32`);
-  for (const [what, tensor] of [["weight", weight], ["bias", bias]] as const) {
+  for (const [what, tensor] of [
+    ["weight", weight],
+    ["bias", bias],
+  ] as const) {
     if (tensor && !sameShape(tensor.shape, [channels])) {
-      throw new ShapeError(`${name}: ${what} is ${show(tensor.shape)} and x is ${show(x.shape)}; ${what} must be [${channels}]`);
+      throw new ShapeError(
+        `${name}: ${what} is ${show(tensor.shape)} and x is ${show(x.shape)}; ${what} must be [${channels}]`,
+      );
     }
   }
   if (!(eps >= 0)) throw new ValueError(`${name}: eps is ${eps}; it must be 0 or more`);

@@ -57,7 +57,8 @@ export class Sampler {
 
   constructor(device: Device, { batch = 1, vocabSize, history = 64, ...options }: SamplerOptions) {
     for (const [name, value] of Object.entries({ batch, vocabSize, history })) {
-      if (!(Number.isInteger(value) && value > 0)) throw new ValueError(`sample: ${name} is ${value}; it must be a whole number above 0`);
+      if (!(Number.isInteger(value) && value > 0))
+        throw new ValueError(`sample: ${name} is ${value}; it must be a whole number above 0`);
     }
     this.settings = samplingSettings(options);
     this.seed = options.seed ?? 0;
@@ -96,11 +97,16 @@ export class Sampler {
   record(logits: Tensor, uniforms?: Tensor): Tensor<"u32"> {
     this.check(logits);
     if (uniforms && uniforms.size !== this.batch) {
-      throw new ShapeError(`sample: uniforms are ${show(uniforms.shape)}; they must be [${this.batch}], one for each row`);
+      throw new ShapeError(
+        `sample: uniforms are ${show(uniforms.shape)}; they must be [${this.batch}], one for each row`,
+      );
     }
     const { numbers: settings, seen, words: state, token, history } = this;
     const buffers = { logits, settings, uniforms: uniforms ?? settings, seen, state, token, history };
-    this.device.dispatch(sampleKernel, "forward", buffers, this.params, [this.batch], { ...this.knobs, GIVEN: uniforms !== undefined });
+    this.device.dispatch(sampleKernel, "forward", buffers, this.params, [this.batch], {
+      ...this.knobs,
+      GIVEN: uniforms !== undefined,
+    });
     return token;
   }
 
@@ -117,7 +123,9 @@ export class Sampler {
   see(ids: Tensor | ArrayLike<number>): void {
     const tokens = "storage" in ids ? ids : tensor(this.device, Uint32Array.from(ids));
     if (tokens.size % this.batch !== 0) {
-      throw new ShapeError(`sample: ${tokens.size} ids do not divide into ${this.batch} rows; give as many for each row`);
+      throw new ShapeError(
+        `sample: ${tokens.size} ids do not divide into ${this.batch} rows; give as many for each row`,
+      );
     }
     const params = { ids: tokens.size, length: tokens.size / this.batch, vocabulary: this.vocabSize };
     this.device.dispatch(seeKernel, "forward", { tokens, seen: this.seen }, params, [Math.ceil(tokens.size / 64)]);
@@ -135,14 +143,18 @@ export class Sampler {
     const first = this.taken;
     this.taken = position;
     if (position - first > length) {
-      throw new ValueError(`sample: ${position - first} tokens were drawn since the last take and the history holds ${length}; take more often or make it longer`);
+      throw new ValueError(
+        `sample: ${position - first} tokens were drawn since the last take and the history holds ${length}; take more often or make it longer`,
+      );
     }
     const steps = Array.from({ length: position - first }, (_, i) => first + i);
     return Array.from({ length: this.batch }, (_, row) =>
       steps.map((step) => {
         const id = history[(step % length) * this.batch + row] as number;
         if (id === NO_TOKEN) {
-          throw new NonFiniteError(`sample: the logits of step ${step}, row ${row} have a NaN or nothing above -infinity; the model's parameters or state are not finite`);
+          throw new NonFiniteError(
+            `sample: the logits of step ${step}, row ${row} have a NaN or nothing above -infinity; the model's parameters or state are not finite`,
+          );
         }
         return id;
       }),
@@ -176,7 +188,9 @@ export class Sampler {
     state.seen.forEach((row, b) => {
       for (const [id, count] of row) {
         if (!(b < this.batch && Number.isInteger(id) && id >= 0 && id < this.vocabSize)) {
-          throw new ValueError(`sample: the state has token ${id} in row ${b}; this sampler has ${this.batch} rows of ${this.vocabSize} tokens`);
+          throw new ValueError(
+            `sample: the state has token ${id} in row ${b}; this sampler has ${this.batch} rows of ${this.vocabSize} tokens`,
+          );
         }
         counts[b * this.vocabSize + id] = count;
       }
@@ -192,7 +206,9 @@ export class Sampler {
   /** Takes over where another sampler of the same sizes stands, without a read-back. */
   restoreFrom(other: Sampler): void {
     if (!sameShape(other.seen.shape, this.seen.shape) || !sameShape(other.history.shape, this.history.shape)) {
-      throw new ShapeError(`sample: a sampler of ${show(other.seen.shape)} cannot be copied into one of ${show(this.seen.shape)}; make it with the same sizes`);
+      throw new ShapeError(
+        `sample: a sampler of ${show(other.seen.shape)} cannot be copied into one of ${show(this.seen.shape)}; make it with the same sizes`,
+      );
     }
     this.settings = other.settings;
     this.seed = other.seed;
@@ -226,7 +242,9 @@ export class Sampler {
   private check(logits: Tensor): void {
     logits.check("sample");
     if (logits.dtype !== "f32" || !sameShape(logits.shape, [this.batch, this.vocabSize])) {
-      throw new ShapeError(`sample: logits are ${logits.dtype} ${show(logits.shape)}; they must be f32 [${this.batch}, ${this.vocabSize}]`);
+      throw new ShapeError(
+        `sample: logits are ${logits.dtype} ${show(logits.shape)}; they must be f32 [${this.batch}, ${this.vocabSize}]`,
+      );
     }
   }
 }

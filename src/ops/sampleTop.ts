@@ -19,7 +19,8 @@ export interface Top {
 export function topK(x: Tensor, count: number): Top {
   x.check("topK");
   const columns = x.shape.at(-1);
-  if (columns === undefined || x.dtype !== "f32") throw new ShapeError(`topK: the tensor is ${x.dtype} ${show(x.shape)}; it must be f32 with at least one axis`);
+  if (columns === undefined || x.dtype !== "f32")
+    throw new ShapeError(`topK: the tensor is ${x.dtype} ${show(x.shape)}; it must be f32 with at least one axis`);
   if (!(Number.isInteger(count) && count >= 1 && count <= columns)) {
     throw new ValueError(`topK: the count is ${count} and rows have ${columns} elements; use 1 to ${columns}`);
   }
@@ -27,7 +28,9 @@ export function topK(x: Tensor, count: number): Top {
   const values = empty(x.device, shape);
   const ids = empty(x.device, shape, "u32");
   const rows = x.size / columns;
-  x.device.dispatch(topKernel, "forward", { x, ids, values }, { rows, columns, count }, [rows], { LANES: x.device.software ? 8 : 256 });
+  x.device.dispatch(topKernel, "forward", { x, ids, values }, { rows, columns, count }, [rows], {
+    LANES: x.device.software ? 8 : 256,
+  });
   return { values, ids };
 }
 

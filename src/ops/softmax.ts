@@ -26,7 +26,8 @@ function normalise(name: string, x: Tensor, axis: number, log: boolean): Tensor<
   const inner = sizeOf(x.shape.slice(at + 1));
   const y = empty(x.device, x.shape);
   if (x.size === 0) return y;
-  const { entries, params, groups, knobs } = inner === 1 ? alongRows(x, length, log) : alongColumns(x, length, inner, log);
+  const { entries, params, groups, knobs } =
+    inner === 1 ? alongRows(x, length, log) : alongColumns(x, length, inner, log);
   x.device.dispatch(softmaxKernel, entries[0], { x, y }, params, groups, knobs);
   record(name, [y], [x], [y], ([dy], _sink, [result]) => {
     if (!dy) return [null];
@@ -40,7 +41,12 @@ function normalise(name: string, x: Tensor, axis: number, log: boolean): Tensor<
 function alongRows(x: Tensor, length: number, log: boolean) {
   const rows = x.size / length;
   const { words, groups, knobs } = launchRows(x.device, rows, length);
-  return { entries: ["forward", "backward"] as const, params: { rows, words, inner: 1 }, groups, knobs: { ...knobs, LOG: log } };
+  return {
+    entries: ["forward", "backward"] as const,
+    params: { rows, words, inner: 1 },
+    groups,
+    knobs: { ...knobs, LOG: log },
+  };
 }
 
 /** Every invocation walks along the axis by itself; neighbours read neighbouring columns. */
@@ -49,5 +55,10 @@ function alongColumns(x: Tensor, length: number, inner: number, log: boolean) {
   const columns = x.size / length / (vectors ? 4 : 1);
   const params = { rows: columns, words: length, inner: vectors ? inner / 4 : inner };
   const knobs = { word: vectors ? "vec4f" : "f32", WIDTH: vectors ? 4 : 1, LANES: 64, ROWS: 1, LOG: log };
-  return { entries: ["forwardColumns", "backwardColumns"] as const, params, groups: [Math.ceil(columns / 64)] as const, knobs };
+  return {
+    entries: ["forwardColumns", "backwardColumns"] as const,
+    params,
+    groups: [Math.ceil(columns / 64)] as const,
+    knobs,
+  };
 }

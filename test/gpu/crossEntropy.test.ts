@@ -27,7 +27,11 @@ interface Plain {
 }
 
 /** SPEC: -(1 - e) w_t log p_t - (e / V) sum_j w_j log p_j. */
-function reference(x: Ref, targets: readonly number[], { ignoreIndex = -100, labelSmoothing = 0, reduction = "mean", weights }: Plain): Ref {
+function reference(
+  x: Ref,
+  targets: readonly number[],
+  { ignoreIndex = -100, labelSmoothing = 0, reduction = "mean", weights }: Plain,
+): Ref {
   const classes = x.shape[1] as number;
   const weight = (k: number) => weights?.[k] ?? 1;
   let divisor = 0;
@@ -50,9 +54,15 @@ async function check(on: Device, classes: number, targets: readonly number[], pl
   const ids = tensor(on, Int32Array.from(targets));
   const extra: CrossEntropyOptions = weights ? { classWeight: tensor(on, [...weights]) } : {};
   const x = numbers([targets.length, classes], -5, 5, classes);
-  await checkGradient(on, (x) => crossEntropy(x, ids, { ...options, ...extra }), (x) => reference(x, targets, plain), [x], {
-    what: `crossEntropy ${JSON.stringify(options)}`,
-  });
+  await checkGradient(
+    on,
+    (x) => crossEntropy(x, ids, { ...options, ...extra }),
+    (x) => reference(x, targets, plain),
+    [x],
+    {
+      what: `crossEntropy ${JSON.stringify(options)}`,
+    },
+  );
 }
 
 test.each(CLASSES)("%i classes: loss and gradient of every reduction", async (classes) => {
@@ -97,21 +107,36 @@ describe("large logits (O02)", () => {
 });
 
 test("if no row counts, the mean is 0 and so are the gradients", async () => {
-  const { loss, gradient } = await lossAndGradient([[1, 2], [3, 4]], [-100, -100]);
+  const { loss, gradient } = await lossAndGradient(
+    [
+      [1, 2],
+      [3, 4],
+    ],
+    [-100, -100],
+  );
   expect(loss).toBe(0);
   expect(gradient).toEqual([0, 0, 0, 0]);
 });
 
 test("a target outside the classes is not finite, and only in its row's gradient", async () => {
   for (const target of [2, -1]) {
-    const { loss, gradient } = await lossAndGradient([[1, 2], [3, 3]], [target, 0]);
+    const { loss, gradient } = await lossAndGradient(
+      [
+        [1, 2],
+        [3, 3],
+      ],
+      [target, 0],
+    );
     expect(loss).toBeNaN();
     expect(gradient.map(Number.isFinite)).toEqual([false, false, true, true]);
   }
 });
 
 test("a NaN logit makes loss and gradient non-finite, unless its row is ignored (O05)", async () => {
-  const logits = [[1, Number.NaN, 2, 3], [1, 2, 3, 4]];
+  const logits = [
+    [1, Number.NaN, 2, 3],
+    [1, 2, 3, 4],
+  ];
   const bad = await lossAndGradient(logits, [0, 1]);
   expect(Number.isFinite(bad.loss)).toBe(false);
   expect(bad.gradient.slice(0, 4).every(Number.isFinite)).toBe(false);
@@ -121,21 +146,41 @@ test("a NaN logit makes loss and gradient non-finite, unless its row is ignored 
 });
 
 test("targets of any shape and dtype, and 70,000 rows", async () => {
-  const x = tensor(device, [[[1, 2], [3, 4]]]);
-  expectClose(await crossEntropy(x, tensor(device, [[0, 1]], undefined, "u32"), { reduction: "none" }).data(), [1.3132617, 0.3132617]);
+  const x = tensor(device, [
+    [
+      [1, 2],
+      [3, 4],
+    ],
+  ]);
+  expectClose(
+    await crossEntropy(x, tensor(device, [[0, 1]], undefined, "u32"), { reduction: "none" }).data(),
+    [1.3132617, 0.3132617],
+  );
   expect(crossEntropy(x, tensor(device, [[0, 1]], undefined, "i32"), { reduction: "none" }).shape).toEqual([1, 2]);
-  const many = tensor(device, Float32Array.from({ length: 210_000 }, (_, i) => i % 3), [70_000, 3]);
+  const many = tensor(
+    device,
+    Float32Array.from({ length: 210_000 }, (_, i) => i % 3),
+    [70_000, 3],
+  );
   many.requiresGrad = true;
   const loss = crossEntropy(many, tensor(device, new Int32Array(70_000).fill(2)));
   backward(loss);
   expectClose([await loss.item()], [0.4076059]);
   const gradient = (await many.grad?.data()) as Float32Array;
-  expectClose(gradient.slice(-3).map((g) => g * 70_000), [0.0900306, 0.2447285, -0.3347590]);
+  expectClose(
+    gradient.slice(-3).map((g) => g * 70_000),
+    [0.0900306, 0.2447285, -0.334759],
+  );
 });
 
 test("errors name what does not fit", () => {
-  const x = tensor(device, [[1, 2], [3, 4]]);
-  expect(() => crossEntropy(x, tensor(device, new Int32Array(3)))).toThrow("crossEntropy: logits are [2, 2] and targets [3]");
+  const x = tensor(device, [
+    [1, 2],
+    [3, 4],
+  ]);
+  expect(() => crossEntropy(x, tensor(device, new Int32Array(3)))).toThrow(
+    "crossEntropy: logits are [2, 2] and targets [3]",
+  );
   expect(() => crossEntropy(x, tensor(device, [0, 1]))).toThrow("targets are f32");
   const ids = tensor(device, new Int32Array(2));
   expect(() => crossEntropy(x, ids, { classWeight: tensor(device, [1, 1, 1]) })).toThrow("classWeight is [3]");

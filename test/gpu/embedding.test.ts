@@ -26,7 +26,11 @@ test.each(TABLES)("a table of %i rows: values and gradient", async (rows) => {
     await checkGradient(
       device,
       (weight) => embedding(weight, on),
-      (weight) => ref([ids.length, channels], (i) => weight.data[(ids[Math.floor(i / channels)] as number) * channels + (i % channels)] as number),
+      (weight) =>
+        ref(
+          [ids.length, channels],
+          (i) => weight.data[(ids[Math.floor(i / channels)] as number) * channels + (i % channels)] as number,
+        ),
       [numbers([rows, channels])],
       { what: "embedding" },
     );
@@ -43,11 +47,18 @@ async function gradient(rows: number, ids: number[], upstream: number[][], optio
 }
 
 test("repeated ids add up (O17)", async () => {
-  const upstream = [[1, 10], [2, 20], [3, 30], [4, 40]];
+  const upstream = [
+    [1, 10],
+    [2, 20],
+    [3, 30],
+    [4, 40],
+  ];
   const pad = (rows: number, values: number[]) => [...values, ...new Array((rows - 4) * 2).fill(0)];
   for (const rows of [4, 9]) {
     expect(await gradient(rows, [0, 0, 2, 0], upstream)).toEqual(pad(rows, [7, 70, 0, 0, 3, 30, 0, 0]));
-    expect(await gradient(rows, [0, 0, 2, 0], upstream, { paddingIdx: 0 })).toEqual(pad(rows, [0, 0, 0, 0, 3, 30, 0, 0]));
+    expect(await gradient(rows, [0, 0, 2, 0], upstream, { paddingIdx: 0 })).toEqual(
+      pad(rows, [0, 0, 0, 0, 3, 30, 0, 0]),
+    );
     expect(await gradient(rows, [0, 0, 2, 0], upstream, {}, 3)).toEqual(pad(rows, [21, 210, 0, 0, 9, 90, 0, 0]));
   }
 });
@@ -64,9 +75,23 @@ test("4096 equal ids are exact, twice in a row (O17)", async () => {
 });
 
 test("ids of any shape; one outside the table gives NaN and no gradient", async () => {
-  const weight = tensor(device, [[1, 2], [3, 4]]);
+  const weight = tensor(device, [
+    [1, 2],
+    [3, 4],
+  ]);
   weight.requiresGrad = true;
-  const y = embedding(weight, tensor(device, [[1, 2], [-1, 0]], undefined, "i32"));
+  const y = embedding(
+    weight,
+    tensor(
+      device,
+      [
+        [1, 2],
+        [-1, 0],
+      ],
+      undefined,
+      "i32",
+    ),
+  );
   expect(y.shape).toEqual([2, 2, 2]);
   expectClose(await y.data(), [3, 4, Number.NaN, Number.NaN, Number.NaN, Number.NaN, 1, 2]);
   backward(y, ones(device, [2, 2, 2]));

@@ -20,7 +20,15 @@ beforeAll(async () => {
 const LENGTHS = [1, 2, 3, 7, 17, 33, 65, 127, 257, 1000];
 
 /** x as (samples * groups) rows over channels / groups * inner elements each; an affine pair a channel. */
-function reference(x: Ref, groups: number, channels: number, eps: number, center: boolean, weight?: Ref, bias?: Ref): Ref {
+function reference(
+  x: Ref,
+  groups: number,
+  channels: number,
+  eps: number,
+  center: boolean,
+  weight?: Ref,
+  bias?: Ref,
+): Ref {
   const inner = x.shape.slice(2).reduce((a, b) => a * b, 1);
   const span = (channels / groups) * (x.shape.length > 2 ? inner : 1);
   const rows = Array.from({ length: x.data.length / span }, (_, r) => {
@@ -50,8 +58,20 @@ test.each(LENGTHS)("layerNorm and rmsNorm of rows of %i", async (length) => {
       [x, weight, bias],
       { what: "layerNorm" },
     );
-    await checkGradient(on, (x, w) => rmsNorm(x, w, EPS), (x, w) => reference(x, 1, length, EPS, false, w), [x, weight], { what: "rmsNorm" });
-    await checkGradient(on, (x) => layerNorm(x, null, null, EPS), (x) => reference(x, 1, length, EPS, true), [x], { what: "plain" });
+    await checkGradient(
+      on,
+      (x, w) => rmsNorm(x, w, EPS),
+      (x, w) => reference(x, 1, length, EPS, false, w),
+      [x, weight],
+      { what: "rmsNorm" },
+    );
+    await checkGradient(
+      on,
+      (x) => layerNorm(x, null, null, EPS),
+      (x) => reference(x, 1, length, EPS, true),
+      [x],
+      { what: "plain" },
+    );
   }
 });
 
@@ -77,10 +97,25 @@ test.each([
 
 test("parts of the gradient alone: only weight, only bias, only x", async () => {
   const inputs = [numbers([6, 8], -3, 5), numbers([8], 0.5, 2, 2), numbers([8], -1, 1, 3)];
-  for (const constant of [[0, 2], [0, 1], [1, 2]]) {
-    await checkGradient(device, (x, w, b) => layerNorm(x, w, b), (x, w, b) => reference(x, 1, 8, 1e-5, true, w, b), inputs, { constant });
+  for (const constant of [
+    [0, 2],
+    [0, 1],
+    [1, 2],
+  ]) {
+    await checkGradient(
+      device,
+      (x, w, b) => layerNorm(x, w, b),
+      (x, w, b) => reference(x, 1, 8, 1e-5, true, w, b),
+      inputs,
+      { constant },
+    );
   }
-  await checkGradient(device, (x, b) => layerNorm(x, null, b), (x, b) => reference(x, 1, 8, 1e-5, true, undefined, b), [inputs[0] as Ref, inputs[2] as Ref]);
+  await checkGradient(
+    device,
+    (x, b) => layerNorm(x, null, b),
+    (x, b) => reference(x, 1, 8, 1e-5, true, undefined, b),
+    [inputs[0] as Ref, inputs[2] as Ref],
+  );
 });
 
 test("a mean far above the spread keeps its digits (O07)", async () => {
@@ -104,7 +139,12 @@ test("parameter gradients add up over backward passes and repeat bit by bit", as
 });
 
 test("a NaN stays in its row (O05)", async () => {
-  const y = await layerNorm(tensor(device, [[1, Number.NaN, 3, 4], [1, 2, 3, 4]])).data();
+  const y = await layerNorm(
+    tensor(device, [
+      [1, Number.NaN, 3, 4],
+      [1, 2, 3, 4],
+    ]),
+  ).data();
   expect([...y].map(Number.isFinite)).toEqual([false, false, false, false, true, true, true, true]);
 });
 

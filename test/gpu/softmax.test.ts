@@ -33,8 +33,20 @@ const reference = (x: Ref, axis: number) => broadcast(Math.exp, logReference(x, 
 test.each(LENGTHS)("rows of %i: values and gradients", async (length) => {
   const x = numbers([3, length], -6, 6, length);
   for (const on of [device, wide]) {
-    await checkGradient(on, (x) => softmax(x), (x) => reference(x, -1), [x], { what: "softmax" });
-    await checkGradient(on, (x) => logSoftmax(x), (x) => logReference(x, -1), [x], { what: "logSoftmax" });
+    await checkGradient(
+      on,
+      (x) => softmax(x),
+      (x) => reference(x, -1),
+      [x],
+      { what: "softmax" },
+    );
+    await checkGradient(
+      on,
+      (x) => logSoftmax(x),
+      (x) => logReference(x, -1),
+      [x],
+      { what: "logSoftmax" },
+    );
   }
 });
 
@@ -48,8 +60,20 @@ test.each([
   [[6], 0],
 ])("%j along axis %i", async (shape, axis) => {
   const x = numbers(shape, -6, 6);
-  await checkGradient(device, (x) => softmax(x, axis), (x) => reference(x, axis), [x], { what: "softmax" });
-  await checkGradient(device, (x) => logSoftmax(x, axis), (x) => logReference(x, axis), [x], { what: "logSoftmax" });
+  await checkGradient(
+    device,
+    (x) => softmax(x, axis),
+    (x) => reference(x, axis),
+    [x],
+    { what: "softmax" },
+  );
+  await checkGradient(
+    device,
+    (x) => logSoftmax(x, axis),
+    (x) => logReference(x, axis),
+    [x],
+    { what: "logSoftmax" },
+  );
 });
 
 test("large logits neither overflow nor vanish (O02)", async () => {
@@ -66,16 +90,26 @@ test("-inf is data (O02)", async () => {
 });
 
 test("a NaN stays visible in its row and in no other (O05)", async () => {
-  for (const row of [[1, Number.NaN, 3], [1, 2, Number.NaN, 4]]) {
+  for (const row of [
+    [1, Number.NaN, 3],
+    [1, 2, Number.NaN, 4],
+  ]) {
     const y = await softmax(tensor(device, [row, row.map(() => 0)])).data();
     expect(y.slice(0, row.length).every(Number.isFinite)).toBe(false);
-    expectClose(y.slice(row.length), row.map(() => 1 / row.length));
+    expectClose(
+      y.slice(row.length),
+      row.map(() => 1 / row.length),
+    );
   }
 });
 
 test("70,000 workgroups of a row each (more than 65,535)", async () => {
   const rows = 70_000;
-  const x = tensor(device, Float32Array.from({ length: rows * 4 }, (_, i) => i % 7), [rows, 4]);
+  const x = tensor(
+    device,
+    Float32Array.from({ length: rows * 4 }, (_, i) => i % 7),
+    [rows, 4],
+  );
   const y = empty(device, [rows, 4]);
   device.dispatch(softmaxKernel, "forward", { x, y }, { rows, words: 1, inner: 1 }, [rows], { LANES: 1, ROWS: 1 });
   expectClose(await y.data(), reference(ref([rows, 4], await x.data()), -1).data);
