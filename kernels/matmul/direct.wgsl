@@ -2,13 +2,15 @@
 // a (M, K) and b (K, N), or stored transposed; every invocation holds 8 x 4 results in registers and reads
 // 4 x 4 blocks of a and b. Meant for CPU emulations of a GPU, where barriers are dear and every
 // lane pays for its own loads; a GPU wants tiled.wgsl.
-// Vectors need K to be a multiple of 4, M too if a is stored (K, M), and N too unless b is stored (N, K). Other
-// sizes are read element by element (ELEMENTS, and word = f32), a fifth slower.
+// An operand is read as vectors if its rows, as stored, are multiples of 4; else element by element (word = f32).
 // Batches: matrix z = (major, minor) of y takes a and b from the steps given, 0 where they are shared.
 // Dispatch: x = ceil(M / (8 HEIGHT)) * ceil(N / (4 WIDTH)) tiles of y, rows of tiles first; z = matrices.
 
-alias word = vec4f;                    // f32 with ELEMENTS; vec4f(word) takes either
-override ELEMENTS: bool = false;
+alias word_a = vec4f;                  // f32 with ELEMENTS_A; vec4f(word_a) takes either
+alias word_b = vec4f;
+override ELEMENTS_A: bool = false;
+override ELEMENTS_B: bool = false;
+override TAIL: bool = false;           // K is no multiple of 4
 override WIDTH: u32 = 8u;              // invocations of a workgroup along N
 override HEIGHT: u32 = 4u;             // and along M
 override TRANSPOSE_A: bool = false;    // a is stored (K, M)
@@ -28,8 +30,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<word>;        // (Z, M, K) or (Z, K, M)
-@group(0) @binding(2) var<storage, read> b: array<word>;        // (Z, K, N) or (Z, N, K)
+@group(0) @binding(1) var<storage, read> a: array<word_a>;      // (Z, M, K) or (Z, K, M)
+@group(0) @binding(2) var<storage, read> b: array<word_b>;      // (Z, K, N) or (Z, N, K)
 @group(0) @binding(3) var<storage, read> bias: array<f32>;      // (N)
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;   // (Z, M, N)
 
@@ -105,7 +107,7 @@ fn store(matrix: u32, row: u32, column: u32, sum: vec4f) {
   }
 }
 
-// Element p of a, where a word is one element.
+// Element p of an operand whose words are elements.
 fn element_a(p: u32) -> f32 {
   return vec4f(a[p]).x;
 }
@@ -114,16 +116,15 @@ fn element_b(p: u32) -> f32 {
   return vec4f(b[p]).x;
 }
 
-// Row m of a, columns k to k + 3, element by element; 0 past K. Row M - 1 repeats.
+// Row m of a, columns k to k + 3, by elements. Row M - 1 repeats.
 fn row_a(start: u32, m: u32, k: u32) -> vec4f {
   let row = min(m, params.M - 1u);
   let step = select(1u, params.M, TRANSPOSE_A);
   let p = start + select(row * params.K + k, k * params.M + row, TRANSPOSE_A);
-  let v = vec4f(element_a(p), element_a(p + step), element_a(p + 2u * step), element_a(p + 3u * step));
-  return select(vec4f(), v, vec4u(k) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.K));
+  return vec4f(element_a(p), element_a(p + step), element_a(p + 2u * step), element_a(p + 3u * step));
 }
 
-// Row k of b, columns n to n + 3, element by element. What lies past K meets zeros of a, past N it is not stored.
+// Row k of b, columns n to n + 3, by elements. Row K - 1 repeats.
 fn row_b(start: u32, k: u32, n: u32) -> vec4f {
   let row = min(k, params.K - 1u);
   let step = select(1u, params.K, TRANSPOSE_B);
@@ -131,46 +132,55 @@ fn row_b(start: u32, k: u32, n: u32) -> vec4f {
   return vec4f(element_b(p), element_b(p + step), element_b(p + 2u * step), element_b(p + 3u * step));
 }
 
+// Four vectors of a stored matrix of `rows` rows, at one place in the rows r to r + 3; the last row repeats.
+fn vectors_a(p: u32, r: u32, rows: u32, step: u32) -> mat4x4f {
+  let last = rows - 1u;
+  return mat4x4f(
+    vec4f(a[p + min(r, last) * step]),
+    vec4f(a[p + min(r + 1u, last) * step]),
+    vec4f(a[p + min(r + 2u, last) * step]),
+    vec4f(a[p + min(r + 3u, last) * step]),
+  );
+}
+
+fn vectors_b(p: u32, r: u32, rows: u32, step: u32) -> mat4x4f {
+  let last = rows - 1u;
+  return mat4x4f(
+    vec4f(b[p + min(r, last) * step]),
+    vec4f(b[p + min(r + 1u, last) * step]),
+    vec4f(b[p + min(r + 2u, last) * step]),
+    vec4f(b[p + min(r + 3u, last) * step]),
+  );
+}
+
 // Rows m to m + 3 of a, columns k to k + 3; the matrix holds a row in each of its columns.
 fn load_a(start: u32, m: u32, k: u32) -> mat4x4f {
-  if (ELEMENTS) {
+  if (ELEMENTS_A) {
     return mat4x4f(row_a(start, m, k), row_a(start, m + 1u, k), row_a(start, m + 2u, k), row_a(start, m + 3u, k));
   }
   if (TRANSPOSE_A) {
-    let step = params.M / 4u;
-    let p = start / 4u + k * step + min(m, params.M - 4u) / 4u;
-    return transpose(mat4x4f(vec4f(a[p]), vec4f(a[p + step]), vec4f(a[p + 2u * step]), vec4f(a[p + 3u * step])));
+    return transpose(vectors_a((start + min(m, params.M - 4u)) / 4u, k, params.K, params.M / 4u));
   }
-  let step = params.K / 4u;
-  let p = (start + k) / 4u;
-  let last = params.M - 1u;
-  return mat4x4f(
-    vec4f(a[p + min(m, last) * step]),
-    vec4f(a[p + min(m + 1u, last) * step]),
-    vec4f(a[p + min(m + 2u, last) * step]),
-    vec4f(a[p + min(m + 3u, last) * step]),
-  );
+  return vectors_a((start + k) / 4u, m, params.M, params.K / 4u);
 }
 
 // Rows k to k + 3 of b, columns n to n + 3, likewise.
 fn load_b(start: u32, k: u32, n: u32) -> mat4x4f {
-  if (ELEMENTS) {
+  if (ELEMENTS_B) {
     return mat4x4f(row_b(start, k, n), row_b(start, k + 1u, n), row_b(start, k + 2u, n), row_b(start, k + 3u, n));
   }
   if (TRANSPOSE_B) {
-    let step = params.K / 4u;
-    let p = (start + k) / 4u;
-    let last = params.N - 1u;
-    return transpose(mat4x4f(
-      vec4f(b[p + min(n, last) * step]),
-      vec4f(b[p + min(n + 1u, last) * step]),
-      vec4f(b[p + min(n + 2u, last) * step]),
-      vec4f(b[p + min(n + 3u, last) * step]),
-    ));
+    return transpose(vectors_b((start + k) / 4u, n, params.N, params.K / 4u));
   }
-  let step = params.N / 4u;
-  let p = start / 4u + k * step + min(n, params.N - 4u) / 4u;
-  return mat4x4f(vec4f(b[p]), vec4f(b[p + step]), vec4f(b[p + 2u * step]), vec4f(b[p + 3u * step]));
+  return vectors_b((start + min(n, params.N - 4u)) / 4u, k, params.K, params.N / 4u);
+}
+
+// Four elements of a row of a from column k on, 0 past K: what b repeats there then counts for nothing.
+fn within(v: vec4f, k: u32) -> vec4f {
+  if (TAIL) {
+    return select(vec4f(), v, vec4u(k) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.K));
+  }
+  return v;
 }
 
 // c + (four elements of a row of a) times (four rows of b).
@@ -206,15 +216,15 @@ fn forward(
       for (var k = 0u; k < params.K; k += 4u) {
         let right = load_b(start_b, k, n);
         let upper = load_a(start_a, m, k);
-        c0 = multiply(c0, upper[0], right);
-        c1 = multiply(c1, upper[1], right);
-        c2 = multiply(c2, upper[2], right);
-        c3 = multiply(c3, upper[3], right);
+        c0 = multiply(c0, within(upper[0], k), right);
+        c1 = multiply(c1, within(upper[1], k), right);
+        c2 = multiply(c2, within(upper[2], k), right);
+        c3 = multiply(c3, within(upper[3], k), right);
         let lower = load_a(start_a, m + 4u, k);
-        c4 = multiply(c4, lower[0], right);
-        c5 = multiply(c5, lower[1], right);
-        c6 = multiply(c6, lower[2], right);
-        c7 = multiply(c7, lower[3], right);
+        c4 = multiply(c4, within(lower[0], k), right);
+        c5 = multiply(c5, within(lower[1], k), right);
+        c6 = multiply(c6, within(lower[2], k), right);
+        c7 = multiply(c7, within(lower[3], k), right);
       }
       // One call in a loop: a copy of the code for each row would take a second to compile.
       let rows = array<vec4f, 8>(c0, c1, c2, c3, c4, c5, c6, c7);

@@ -58,7 +58,6 @@ const SHORTEST_PART = 128;
 const LARGE: TiledKnobs = { WIDTH: 16, HEIGHT: 16, BLOCKS_M: 2, BLOCKS_N: 2 };
 const SMALL: TiledKnobs = { WIDTH: 16, HEIGHT: 16, BLOCKS_M: 1, BLOCKS_N: 1 };
 const DIRECT: DirectKnobs = { WIDTH: 8, HEIGHT: 4 };
-const DIRECT_ELEMENTS: DirectKnobs = { ...DIRECT, ELEMENTS: true, word: "f32" };
 /** Eight lanes read 128 bytes of a row of b in one go; where b is stored (N, K), sixteen lanes read 256. */
 const VECTOR: VectorKnobs = { WIDTH: 8, SLICES: 16 };
 const VECTOR_TRANSPOSED: VectorKnobs = { WIDTH: 4, SLICES: 16 };
@@ -68,20 +67,23 @@ const VECTOR_TRANSPOSED: VectorKnobs = { WIDTH: 4, SLICES: 16 };
  * @param software a CPU emulates the GPU
  */
 export function choose(shape: ProductShape, software: boolean): Choice {
-  const vectors = fitsVectors(shape);
   // Decoding: few rows leave nearly all of a tile empty.
-  if (shape.M <= VECTOR_ROWS && vectors && !shape.transposeA) {
-    return { kernel: "vector", knobs: shape.transposeB ? VECTOR_TRANSPOSED : VECTOR };
-  }
+  if (fitsVector(shape)) return { kernel: "vector", knobs: shape.transposeB ? VECTOR_TRANSPOSED : VECTOR };
   // An emulation's lanes gain nothing from sharing a tile, and its barriers cost more than the arithmetic.
-  if (software) return { kernel: "direct", knobs: vectors ? DIRECT : DIRECT_ELEMENTS };
+  if (software) return { kernel: "direct", knobs: DIRECT };
   const knobs = tilesOf(shape, LARGE) * shape.batch >= ENOUGH_LARGE_TILES ? LARGE : SMALL;
   return { kernel: "tiled", splits: splitsOf(shape, tilesOf(shape, knobs)), knobs };
 }
 
-/** Whether both operands can be read as vectors of four: every row of theirs starts at one. */
-export function fitsVectors({ M, N, K, transposeA, transposeB }: ProductShape): boolean {
-  return K % 4 === 0 && (!transposeA || M % 4 === 0) && (transposeB || N % 4 === 0);
+/** Whether the rows of an operand, as stored, divide into vectors of four. */
+export function readsVectors({ M, N, K, transposeA, transposeB }: ProductShape): { readonly a: boolean; readonly b: boolean } {
+  return { a: (transposeA ? M : K) % 4 === 0, b: (transposeB ? K : N) % 4 === 0 };
+}
+
+/** Whether the vector kernel can do it. */
+export function fitsVector(shape: ProductShape): boolean {
+  const vectors = readsVectors(shape);
+  return shape.M <= VECTOR_ROWS && !shape.transposeA && vectors.a && vectors.b;
 }
 
 /** Tiles of one matrix of y. */

@@ -5,7 +5,7 @@ import type { Device } from "../gpu/device.ts";
 import { empty } from "../tensor/create.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { share } from "../tensor/view.ts";
-import { type Choice, choose, type ProductShape, type TiledChoice, tilesOf } from "./choice.ts";
+import { type Choice, choose, type ProductShape, readsVectors, type TiledChoice, tilesOf } from "./choice.ts";
 import { columnSums } from "./columns.ts";
 import { activationNumber, type Activation } from "./unary.ts";
 
@@ -99,7 +99,15 @@ function launch(device: Device, options: Product, shape: ProductShape, choice: C
     case "direct": {
       const { WIDTH, HEIGHT } = choice.knobs;
       const tiles = Math.ceil(M / (8 * HEIGHT)) * Math.ceil(N / (4 * WIDTH));
-      const knobs = { ...flags, TRANSPOSE_A: transposeA, ...choice.knobs };
+      const vectors = readsVectors(shape);
+      const words = {
+        ELEMENTS_A: !vectors.a,
+        ELEMENTS_B: !vectors.b,
+        word_a: vectors.a ? "vec4f" : "f32",
+        word_b: vectors.b ? "vec4f" : "f32",
+        TAIL: K % 4 !== 0,
+      };
+      const knobs = { ...flags, ...words, TRANSPOSE_A: transposeA, ...choice.knobs };
       device.dispatch(directKernel, "forward", buffers, params, [tiles, 1, z], knobs);
       return;
     }

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
-import { type Choice, fitsVectors, type ProductShape, type TiledKnobs } from "../../src/ops/choice.ts";
+import { type Choice, fitsVector, type ProductShape, type TiledKnobs } from "../../src/ops/choice.ts";
 import { product } from "../../src/ops/product.ts";
 import { full, tensor } from "../../src/tensor/create.ts";
 import { keep } from "../../src/tensor/scope.ts";
@@ -119,5 +119,5 @@ describe("products of whole numbers are exact", () => {
   test("tiled", () => sweep(tiled(SQUARE, 1, [1, 17, 65], false)));
   test("tiled, each block of results in four parts", () => sweep(tiled(LARGE, 1, [3, 31, 65], true)));
   test("tiled, two parts, and split along K", () => sweep(tiled(UNEVEN, 3, [1, 16, 33], false)));
-  test("vector", () => sweep((shape) => (fitsVectors(shape) && !shape.transposeA && shape.M <= 4 ? VECTOR : null)));
+  test("vector", () => sweep((shape) => (fitsVector(shape) ? VECTOR : null)));
 });
