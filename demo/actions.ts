@@ -93,7 +93,7 @@ export function createActions(state: State, onPiece: (text: string) => void): Ac
       if (size) state.settings.value = { ...FIRST, ...size };
       calm(
         report.software
-          ? "This browser computes on the processor, not on a GPU, so training is slow; the sizes are chosen for that. Press Train on this text."
+          ? "No GPU here: the processor computes, slowly, and the sizes are chosen for it. Press Train on this text."
           : "A text, a model and a size are chosen. Press Train on this text.",
       );
     });
