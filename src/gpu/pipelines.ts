@@ -53,7 +53,10 @@ export class PipelineCache {
     const label = `${kernel.name}.${entryName}`;
     let module = this.modules.get(code);
     if (!module) {
+      // The pipeline's promise reports what is wrong with the code, in words of its own.
+      this.gpu.pushErrorScope("validation");
       module = this.gpu.createShaderModule({ label: kernel.name, code });
+      this.gpu.popErrorScope().catch(() => {});
       this.modules.set(code, module);
     }
     const layout = this.layoutOf(entry);

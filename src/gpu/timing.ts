@@ -20,6 +20,7 @@ export async function profile(device: Device, fn: () => void): Promise<KernelTim
   if (!device.has("timestamp-query")) {
     throw new LimitError("profile: this device has no timestamp-query feature; time whole submits with sync() instead");
   }
+  await device.sync(); // what was recorded before is not timed
   const { gpu } = device;
   const querySet = gpu.createQuerySet({ type: "timestamp", count: MAX_QUERIES });
   const resolved = gpu.createBuffer({
