@@ -3,37 +3,39 @@
 //   c = f c' + i g,  h = o tanh(c), with c', h' from the step before
 // x W_ih^T + b_ih comes in `tape`; pack.wgsl lays W_hh and b_hh out. A row is one step t of one batch entry b,
 // t * time + b * sample, so both layouts of x serve. Steps count in running order; a reversed direction begins at t = T - 1.
-// Shapes: B batch, T steps, H units, D directions, N = T B rows. The four entries of a workgroup are the components of
-// a vec4f; beyond B they repeat the last entry, and write the same values to the same place.
-// Dispatch: forward runs all steps in ceil(B / 4) x D workgroups, one lane a unit (H <= UNITS);
-// forward_step runs one in ceil(H / UNITS) x ceil(B / 4) x D workgroups, and hn, cn must not be h0, c0.
+// Shapes: B batch, T steps, H units, K = H rounded up to a multiple of 4, D directions, N = T B rows.
+// Dispatch: ceil(H / UNITS) x ceil(B / 4) x D workgroups. One workgroup along x (UNITS >= H) may run any number of steps,
+// and a lane keeps its unit; with more of them each launch runs one step, with SOURCE 2, and hn, cn must not be h0, c0.
 // Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000; gate order, names and bias pair of torch.nn.LSTM.
 
-override LANES: u32 = 128u;  // invocations a workgroup, a multiple of UNITS; LANES / UNITS lanes share the inner sum of a unit
-override UNITS: u32 = 128u;  // units a workgroup
-override SPAN: u32 = 128u;   // hidden values held in workgroup memory, a multiple of 4; K or more for whole sequences
+override LANES: u32 = 128u;     // invocations a workgroup, a multiple of UNITS; LANES / UNITS of them share the sums of a unit
+override UNITS: u32 = 128u;     // units a workgroup: H or more for whole sequences
+override SPAN: u32 = 128u;      // hidden values an entry in workgroup memory: K with SOURCE 0, else 1
+override SOURCE: u32 = 0u;      // where h' is read: 0 workgroup memory, 1 tape, 2 h0
+override ALIGNED: bool = true;  // H is a multiple of 4
 
 struct Params {
   steps: u32,       // T
   batch: u32,       // B
   width: u32,       // H
-  inner: u32,       // K, H rounded up to a multiple of 4
+  inner: u32,       // K
   directions: u32,  // D
   reversed: u32,    // bit d is set if direction d runs from the last step to the first
-  step: u32,        // steps done so far, where an entry point runs one
+  first: u32,       // steps done before this launch, and after it
+  last: u32,
   time: u32,        // rows from a step to the next
   sample: u32,      // rows from a batch entry to the next
   gates: u32,       // values from one direction's z to the next's
   stride: u32,      // values from one direction's c' or h' to the next's
-  memory: u32,      // where c' begins in tape
   hidden: u32,      // where h' begins in tape
-  given: u32,       // 1 if h0 and c0 hold the state before the step; else it is 0
+  memory: u32,      // where c' begins in tape
+  given: u32,       // 1 if h0 and c0 hold the state before this launch; else it is 0
   ragged: u32,      // 1 if entries have lengths: beyond, outputs are 0 and the state stays
   keep: u32,        // 1 to write what backward reads
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> tape: array<f32>;  // z (D, N, 4 H), which i, f, g, o replace; c' (D, N, H); h' (D, N, H)
+@group(0) @binding(1) var<storage, read_write> tape: array<f32>;  // z (D, N, 4 H), which i, f, g, o replace; h' (D, N, H); c' (D, N, H)
 @group(0) @binding(2) var<storage, read> weights: array<vec4f>;   // (D, K + 1, H), the bias last
 @group(0) @binding(3) var<storage, read> h0: array<f32>;          // (D, B, H)
 @group(0) @binding(4) var<storage, read> c0: array<f32>;          // (D, B, H)
@@ -42,107 +44,77 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> hn: array<f32>;    // (D, B, H)
 @group(0) @binding(8) var<storage, read_write> cn: array<f32>;    // (D, B, H)
 
-var<workgroup> hidden: array<vec4f, SPAN * 2u>;                   // h' and h, taking turns; forward_step: a part of h'
-var<workgroup> partial: array<mat4x4f, LANES - UNITS + 1u>;       // sums of the lanes that help another
+var<workgroup> hidden: array<f32, SPAN * 8u>;                // h' and h of four entries, taking turns
+var<workgroup> partial: array<mat4x4f, LANES - UNITS + 1u>;  // sums of the lanes that help another
 
-struct State {
-  h: vec4f,
-  c: vec4f,
+fn sigmoid1(x: f32) -> f32 {
+  return 1.0 / (1.0 + exp(clamp(-x, -87.0, 87.0)));
 }
 
-// Four batch entries of a direction at one step.
-struct Place {
-  direction: u32,
-  state: vec4u,        // rows of h0, c0, hn, cn
-  row: vec4u,          // rows of tape and y
-  runs: vec4<bool>,    // before the end of their sequence
-}
-
-fn safe_exp(x: vec4f) -> vec4f {
-  return select(exp(clamp(x, vec4f(-87.0), vec4f(88.7))), vec4f(0.0), x < vec4f(-87.0));
-}
-
-fn sigmoid(x: vec4f) -> vec4f {
-  return 1.0 / (1.0 + safe_exp(-x));
-}
-
-fn safe_tanh(x: vec4f) -> vec4f {
+// By series near 0, where 1 - 2 / (e^2x + 1) cancels; the built-in is NaN from 89 on some devices.
+fn tanh1(x: f32) -> f32 {
   let squared = x * x;
   let series = x * (1.0 - squared * (1.0 / 3.0 - squared * (2.0 / 15.0)));
-  let whole = 1.0 - 2.0 / (exp(clamp(2.0 * x, vec4f(-30.0), vec4f(30.0))) + 1.0);
-  return select(whole, series, abs(x) < vec4f(0.1));
+  let whole = 1.0 - 2.0 / (exp(clamp(2.0 * x, -30.0, 30.0)) + 1.0);
+  return select(whole, series, abs(x) < 0.1);
 }
 
-fn place(direction: u32, tile: u32, step: u32) -> Place {
-  let backwards = ((params.reversed >> direction) & 1u) == 1u;
-  let t = select(step, params.steps - 1u - step, backwards);
-  let b = min(tile * 4u + vec4u(0u, 1u, 2u, 3u), vec4u(params.batch - 1u));
-  var runs = vec4<bool>(true);
-  if (params.ragged == 1u) {
-    runs = vec4i(i32(t)) < vec4i(lengths[b.x], lengths[b.y], lengths[b.z], lengths[b.w]);
+// The step at which a direction is after so many steps.
+fn time_of(direction: u32, done: u32) -> u32 {
+  return select(done, params.steps - 1u - done, ((params.reversed >> direction) & 1u) == 1u);
+}
+
+// Rows of four batch entries from `first` on; beyond B the last entry stands in.
+fn rows_of(t: u32, first: u32) -> vec4u {
+  return t * params.time + min(first + vec4u(0u, 1u, 2u, 3u), vec4u(params.batch - 1u)) * params.sample;
+}
+
+// Whether an entry's sequence has a step t.
+fn runs(t: u32, entry: u32) -> bool {
+  return params.ragged == 0u || i32(t) < lengths[entry];
+}
+
+// Four values of h' of an entry.
+fn load_hidden(begin: u32, k: u32) -> vec4f {
+  let at = begin + k;
+  if (SOURCE == 0u) {
+    return vec4f(hidden[at], hidden[at + 1u], hidden[at + 2u], hidden[at + 3u]);
   }
-  return Place(direction, direction * params.batch + b, t * params.time + b * params.sample, runs);
-}
-
-fn load_tape(at: vec4u) -> vec4f {
-  return vec4f(tape[at.x], tape[at.y], tape[at.z], tape[at.w]);
-}
-
-fn store_tape(at: vec4u, value: vec4f) {
-  tape[at.x] = value.x;
-  tape[at.y] = value.y;
-  tape[at.z] = value.z;
-  tape[at.w] = value.w;
-}
-
-fn load_h0(at: vec4u) -> vec4f {
-  if (params.given == 0u) {
-    return vec4f(0.0);
+  var h = vec4f(0.0);
+  if (SOURCE == 1u) {
+    h = vec4f(tape[at], tape[at + 1u], tape[at + 2u], tape[at + 3u]);
+  } else {
+    h = vec4f(h0[at], h0[at + 1u], h0[at + 2u], h0[at + 3u]);
   }
-  return vec4f(h0[at.x], h0[at.y], h0[at.z], h0[at.w]);
-}
-
-fn load_c0(at: vec4u) -> vec4f {
-  if (params.given == 0u) {
-    return vec4f(0.0);
+  if (!ALIGNED) {
+    h = select(vec4f(0.0), h, k + vec4u(0u, 1u, 2u, 3u) < vec4u(params.width));
   }
-  return vec4f(c0[at.x], c0[at.y], c0[at.z], c0[at.w]);
+  return h;
 }
 
-fn store_state(at: vec4u, state: State) {
-  hn[at.x] = state.h.x;
-  hn[at.y] = state.h.y;
-  hn[at.z] = state.h.z;
-  hn[at.w] = state.h.w;
-  cn[at.x] = state.c.x;
-  cn[at.y] = state.c.y;
-  cn[at.z] = state.c.z;
-  cn[at.w] = state.c.w;
-}
-
-// This lane's part of h' W_hh^T for one unit, a column a gate, over `count` values of h' that begin at `base` in `hidden`.
-fn lstm_product(weight: u32, base: u32, slice: u32, count: u32) -> mat4x4f {
+// This lane's part of h' W_hh^T for one unit: a column an entry, a row a gate.
+fn lstm_product(weight: u32, begin: vec4u, slice: u32) -> mat4x4f {
   let width = params.width;
   var sum = mat4x4f();
-  for (var k = slice * 4u; k < count; k += LANES / UNITS * 4u) {
+  for (var k = slice * 4u; k < params.inner; k += LANES / UNITS * 4u) {
     let at = weight + k * width;
     let w = mat4x4f(weights[at], weights[at + width], weights[at + 2u * width], weights[at + 3u * width]);
-    let h = mat4x4f(hidden[base + k], hidden[base + k + 1u], hidden[base + k + 2u], hidden[base + k + 3u]);
-    sum += h * transpose(w);
+    let h = mat4x4f(load_hidden(begin.x, k), load_hidden(begin.y, k), load_hidden(begin.z, k), load_hidden(begin.w, k));
+    sum += w * h;
   }
   return sum;
 }
 
-// Adds the parts of all lanes that share a unit; the first UNITS lanes get the sums.
-fn lstm_join(lane: u32, part: mat4x4f) -> mat4x4f {
+// Adds the parts of all lanes that share their units; the first lanes get the sums.
+fn join_lanes(lane: u32, owners: u32, part: mat4x4f) -> mat4x4f {
   var sum = part;
-  if (LANES > UNITS) {
-    if (lane >= UNITS) {
-      partial[lane - UNITS] = part;
+  if (LANES > owners) {
+    if (lane >= owners) {
+      partial[lane - owners] = part;
     }
     workgroupBarrier();
-    if (lane < UNITS) {
-      for (var at = lane; at < LANES - UNITS; at += UNITS) {
+    if (lane < owners) {
+      for (var at = lane; at < LANES - owners; at += owners) {
         sum += partial[at];
       }
     }
@@ -150,82 +122,93 @@ fn lstm_join(lane: u32, part: mat4x4f) -> mat4x4f {
   return sum;
 }
 
-// One unit's step.
-fn lstm_advance(at: Place, unit: u32, sum: mat4x4f, before: State) -> State {
-  let width = params.width;
-  let bias = weights[(at.direction * (params.inner + 1u) + params.inner) * width + unit];
-  let z = at.direction * params.gates + at.row * (4u * width) + unit;
-  let i = sigmoid(load_tape(z) + (sum[0] + bias.x));
-  let f = sigmoid(load_tape(z + width) + (sum[1] + bias.y));
-  let g = safe_tanh(load_tape(z + 2u * width) + (sum[2] + bias.z));
-  let o = sigmoid(load_tape(z + 3u * width) + (sum[3] + bias.w));
-  let c = f * before.c + i * g;
-  let h = o * safe_tanh(c);
-  if (params.keep == 1u) {
-    store_tape(z, i);
-    store_tape(z + width, f);
-    store_tape(z + 2u * width, g);
-    store_tape(z + 3u * width, o);
-    let kept = at.direction * params.stride + at.row * width + unit;
-    store_tape(params.memory + kept, before.c);
-    store_tape(params.hidden + kept, before.h);
-  }
-  let out = (at.row * params.directions + at.direction) * width + unit;
-  let shown = select(vec4f(0.0), h, at.runs);
-  y[out.x] = shown.x;
-  y[out.y] = shown.y;
-  y[out.z] = shown.z;
-  y[out.w] = shown.w;
-  return State(select(before.h, h, at.runs), select(before.c, c, at.runs));
-}
-
 @compute @workgroup_size(LANES)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let width = params.width;
-  let unit = lane;
-  let mine = lane < UNITS && unit < width;
-  let weight = group.y * (params.inner + 1u) * width + min(lane % UNITS, width - 1u);
-  let at = place(group.y, group.x, 0u).state * width + unit;
-  var state = State();
-  if (mine) {
-    state = State(load_h0(at), load_c0(at));
-    hidden[unit] = state.h;
-  }
-  workgroupBarrier();
-  for (var step = 0u; step < params.steps; step++) {
-    let base = (step & 1u) * SPAN;
-    let sum = lstm_join(lane, lstm_product(weight, base, lane / UNITS, params.inner));
-    if (mine) {
-      state = lstm_advance(place(group.y, group.x, step), unit, sum, state);
-      hidden[SPAN - base + unit] = state.h;
-    }
-    workgroupBarrier();
-  }
-  if (mine) {
-    store_state(at, state);
-  }
-}
-
-@compute @workgroup_size(LANES)
-fn forward_step(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let width = params.width;
+  let direction = group.z;
+  let entry = group.y * 4u;
+  let entries = min(4u, params.batch - entry);
   let unit = group.x * UNITS + lane % UNITS;
-  let weight = group.z * (params.inner + 1u) * width + min(unit, width - 1u);
-  let at = place(group.z, group.y, params.step);
-  var part = mat4x4f();
-  for (var first = 0u; first < params.inner; first += SPAN) {
-    let count = min(SPAN, params.inner - first);
-    workgroupBarrier();
-    for (var k = lane; k < count; k += LANES) {
-      let value = load_h0(at.state * width + min(first + k, width - 1u));
-      hidden[k] = select(vec4f(0.0), value, first + k < width);
+  let mine = lane < UNITS && unit < width;
+  let weight = direction * (params.inner + 1u) * width + min(unit, width - 1u);
+  let bias = weights[weight + params.inner * width];
+  let kept = params.hidden + direction * params.stride;
+  let state = (direction * params.batch + entry) * width + unit;
+  var h = vec4f(0.0);
+  var c = vec4f(0.0);
+  if (mine) {
+    let rows = rows_of(time_of(direction, params.first), entry);
+    for (var r = 0u; r < entries; r++) {
+      if (params.given == 1u) {
+        h[r] = h0[state + r * width];
+        c[r] = c0[state + r * width];
+      }
+      if (SOURCE == 0u) {
+        hidden[r * SPAN + unit] = h[r];
+      }
+      if (SOURCE == 1u) {
+        tape[kept + rows[r] * width + unit] = h[r];
+      }
     }
-    workgroupBarrier();
-    part += lstm_product(weight + first * width, 0u, lane / UNITS, count);
   }
-  let sum = lstm_join(lane, part);
-  if (lane < UNITS && unit < width) {
-    let state = at.state * width + unit;
-    store_state(state, lstm_advance(at, unit, sum, State(load_h0(state), load_c0(state))));
+  storageBarrier();
+  workgroupBarrier();
+  for (var step = params.first; step < params.last; step++) {
+    let t = time_of(direction, step);
+    let rows = rows_of(t, entry);
+    let turn = ((step - params.first) & 1u) * 4u * SPAN;
+    var begin = turn + vec4u(0u, 1u, 2u, 3u) * SPAN;
+    if (SOURCE == 1u) {
+      begin = kept + rows * width;
+    }
+    if (SOURCE == 2u) {
+      begin = (direction * params.batch + min(entry + vec4u(0u, 1u, 2u, 3u), vec4u(params.batch - 1u))) * width;
+    }
+    var part = mat4x4f();
+    if (SOURCE < 2u || params.given == 1u) {
+      part = lstm_product(weight, begin, lane / UNITS);
+    }
+    let sums = join_lanes(lane, UNITS, part);
+    if (mine) {
+      let next = rows_of(time_of(direction, min(step + 1u, params.steps - 1u)), entry);
+      for (var r = 0u; r < entries; r++) {
+        let z = direction * params.gates + rows[r] * 4u * width + unit;
+        let sum = sums[r] + bias;
+        let i = sigmoid1(tape[z] + sum.x);
+        let f = sigmoid1(tape[z + width] + sum.y);
+        let g = tanh1(tape[z + 2u * width] + sum.z);
+        let o = sigmoid1(tape[z + 3u * width] + sum.w);
+        let c_next = f * c[r] + i * g;
+        let h_next = o * tanh1(c_next);
+        if (params.keep == 1u) {
+          tape[z] = i;
+          tape[z + width] = f;
+          tape[z + 2u * width] = g;
+          tape[z + 3u * width] = o;
+          if (SOURCE != 1u) {
+            tape[kept + rows[r] * width + unit] = h[r];
+          }
+          tape[params.memory + direction * params.stride + rows[r] * width + unit] = c[r];
+        }
+        let live = runs(t, entry + r);
+        y[(rows[r] * params.directions + direction) * width + unit] = select(0.0, h_next, live);
+        h[r] = select(h[r], h_next, live);
+        c[r] = select(c[r], c_next, live);
+        if (SOURCE == 0u) {
+          hidden[4u * SPAN - turn + r * SPAN + unit] = h[r];
+        }
+        if (SOURCE == 1u && step + 1u < params.steps) {
+          tape[kept + next[r] * width + unit] = h[r];
+        }
+      }
+    }
+    storageBarrier();
+    workgroupBarrier();
+  }
+  if (mine) {
+    for (var r = 0u; r < entries; r++) {
+      hn[state + r * width] = h[r];
+      cn[state + r * width] = c[r];
+    }
   }
 }

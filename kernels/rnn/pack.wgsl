@@ -1,9 +1,9 @@
 // Lays a recurrent weight out so that neighbouring lanes read neighbouring words and one word serves all gates of a unit.
 //   forward:  packed[k, u, g] = weight[g H + u, k], and in row k = K the bias: packed[K, u, g] = bias[g H + u]
-//   backward: packed[u, k, g] = weight[g H + u, k]
-// Shapes: H hidden units u and hidden values k, K = H rounded up to a multiple of 4 with zeros in the rows from H on,
-// G gates, WORD values a unit: 4, with zeros after the last gate, or 1 where G = 1. One launch a direction.
-// Dispatch: ceil(H WORD / 16) x ceil((K + 1) / 16) workgroups forward, ceil(H WORD / 16) x ceil(K / 16) backward;
+//   backward: packed[m, k] = weight[m, k]
+// Shapes: H hidden units u and hidden values k, G gates; K and J are H and G H rounded up to multiples of 4, with zeros
+// there; WORD values a unit: 4, with zeros after the last gate, or 1 where G = 1. One launch a direction.
+// Dispatch: ceil(H WORD / 16) x ceil((K + 1) / 16) workgroups forward, ceil(K / 16) x ceil(J / 16) backward;
 // a workgroup covers a square, so that reads and writes both use whole memory lines.
 
 override WORD: u32 = 4u;       // values a unit in a packed row
@@ -19,7 +19,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> weight: array<f32>;        // (G H, H)
 @group(0) @binding(2) var<storage, read> bias: array<f32>;          // (G H), or any tensor without BIAS
-@group(0) @binding(3) var<storage, read_write> packed: array<f32>;  // a direction (K + 1, H, WORD), or (K, H, WORD) for backward
+@group(0) @binding(3) var<storage, read_write> packed: array<f32>;  // a direction (K + 1, H, WORD), or (J, K) for backward
 
 @compute @workgroup_size(16, 16)
 fn forward(@builtin(global_invocation_id) id: vec3u) {
@@ -43,14 +43,12 @@ fn forward(@builtin(global_invocation_id) id: vec3u) {
 @compute @workgroup_size(16, 16)
 fn backward(@builtin(global_invocation_id) id: vec3u) {
   let width = params.width;
-  let k = id.x / WORD;
-  let gate = id.x % WORD;
-  let unit = id.y;
-  if (k < width && unit < params.inner) {
+  let rows = params.gates * width;
+  if (id.x < params.inner && id.y < (rows + 3u) / 4u * 4u) {
     var value = 0.0;
-    if (gate < params.gates && unit < width) {
-      value = weight[(gate * width + unit) * width + k];
+    if (id.x < width && id.y < rows) {
+      value = weight[id.y * width + id.x];
     }
-    packed[params.start + (unit * width + k) * WORD + gate] = value;
+    packed[params.start + id.y * params.inner + id.x] = value;
   }
 }

@@ -2,194 +2,196 @@
 //   h = f(x W_ih^T + b_ih + h' W_hh^T + b_hh), f tanh or relu, with h' from the step before
 // x W_ih^T + b_ih comes in `tape`; pack.wgsl lays W_hh and b_hh out. A row is one step t of one batch entry b,
 // t * time + b * sample, so both layouts of x serve. Steps count in running order; a reversed direction begins at t = T - 1.
-// Shapes: B batch, T steps, H units, D directions, N = T B rows. The four entries of a workgroup are the components of
-// a vec4f; beyond B they repeat the last entry, and write the same values to the same place.
-// Dispatch: forward runs all steps in ceil(B / 4) x D workgroups, one lane a unit (H <= UNITS);
-// forward_step runs one in ceil(H / UNITS) x ceil(B / 4) x D workgroups, and hn must not be h0.
+// Shapes: B batch, T steps, H units, K = H rounded up to a multiple of 4, D directions, N = T B rows.
+// Dispatch: ceil(H / UNITS) x ceil(B / 4) x D workgroups. One workgroup along x (UNITS >= H) may run any number of steps,
+// and a lane keeps its unit; with more of them each launch runs one step, with SOURCE 2, and hn must not be h0.
 // Source: Elman 1990, "Finding structure in time"; names and bias pair of torch.nn.RNN.
 
-override LANES: u32 = 128u;  // invocations a workgroup, a multiple of UNITS; LANES / UNITS lanes share the inner sum of a unit
-override UNITS: u32 = 128u;  // units a workgroup
-override SPAN: u32 = 128u;   // hidden values held in workgroup memory, a multiple of 4; K or more for whole sequences
-override RELU: bool = false; // f is relu instead of tanh
+override LANES: u32 = 128u;     // invocations a workgroup, a multiple of UNITS; LANES / UNITS of them share the sums of a unit
+override UNITS: u32 = 128u;     // units a workgroup: H or more for whole sequences
+override SPAN: u32 = 128u;      // hidden values an entry in workgroup memory: K with SOURCE 0, else 1
+override SOURCE: u32 = 0u;      // where h' is read: 0 workgroup memory, 1 tape, 2 h0
+override ALIGNED: bool = true;  // H is a multiple of 4
+override RELU: bool = false;    // f is relu instead of tanh
 
 struct Params {
   steps: u32,       // T
   batch: u32,       // B
   width: u32,       // H
-  inner: u32,       // K, H rounded up to a multiple of 4
+  inner: u32,       // K
   directions: u32,  // D
   reversed: u32,    // bit d is set if direction d runs from the last step to the first
-  step: u32,        // steps done so far, where an entry point runs one
+  first: u32,       // steps done before this launch, and after it
+  last: u32,
   time: u32,        // rows from a step to the next
   sample: u32,      // rows from a batch entry to the next
-  gates: u32,       // values from one direction's sums to the next's
+  gates: u32,       // values from one direction's z to the next's
   stride: u32,      // values from one direction's h' to the next's
   hidden: u32,      // where h' begins in tape
-  given: u32,       // 1 if h0 holds the state before the step; else it is 0
+  given: u32,       // 1 if h0 holds the state before this launch; else it is 0
   ragged: u32,      // 1 if entries have lengths: beyond, outputs are 0 and the state stays
   keep: u32,        // 1 to write what backward reads
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read_write> tape: array<f32>;  // x W_ih^T + b_ih (D, N, H), which h replaces; h' (D, N, H)
+@group(0) @binding(1) var<storage, read_write> tape: array<f32>;  // z (D, N, H), which h replaces; h' (D, N, H)
 @group(0) @binding(2) var<storage, read> weights: array<f32>;     // (D, K + 1, H), the bias last
 @group(0) @binding(3) var<storage, read> h0: array<f32>;          // (D, B, H)
 @group(0) @binding(4) var<storage, read> lengths: array<i32>;     // (B)
 @group(0) @binding(5) var<storage, read_write> y: array<f32>;     // (N, D H)
 @group(0) @binding(6) var<storage, read_write> hn: array<f32>;    // (D, B, H)
 
-var<workgroup> hidden: array<vec4f, SPAN * 2u>;                   // h' and h, taking turns; forward_step: a part of h'
-var<workgroup> partial: array<vec4f, LANES - UNITS + 1u>;        // sums of the lanes that help another
+var<workgroup> hidden: array<f32, SPAN * 8u>;                // h' and h of four entries, taking turns
+var<workgroup> partial: array<vec4f, LANES - UNITS + 1u>;    // sums of the lanes that help another
 
-// Four batch entries of a direction at one step.
-struct Place {
-  direction: u32,
-  state: vec4u,        // rows of h0 and hn
-  row: vec4u,          // rows of tape and y
-  runs: vec4<bool>,    // before the end of their sequence
-}
-
-fn safe_tanh(x: vec4f) -> vec4f {
+// By series near 0, where 1 - 2 / (e^2x + 1) cancels; the built-in is NaN from 89 on some devices.
+fn tanh1(x: f32) -> f32 {
   let squared = x * x;
   let series = x * (1.0 - squared * (1.0 / 3.0 - squared * (2.0 / 15.0)));
-  let whole = 1.0 - 2.0 / (exp(clamp(2.0 * x, vec4f(-30.0), vec4f(30.0))) + 1.0);
-  return select(whole, series, abs(x) < vec4f(0.1));
+  let whole = 1.0 - 2.0 / (exp(clamp(2.0 * x, -30.0, 30.0)) + 1.0);
+  return select(whole, series, abs(x) < 0.1);
 }
 
-fn place(direction: u32, tile: u32, step: u32) -> Place {
-  let backwards = ((params.reversed >> direction) & 1u) == 1u;
-  let t = select(step, params.steps - 1u - step, backwards);
-  let b = min(tile * 4u + vec4u(0u, 1u, 2u, 3u), vec4u(params.batch - 1u));
-  var runs = vec4<bool>(true);
-  if (params.ragged == 1u) {
-    runs = vec4i(i32(t)) < vec4i(lengths[b.x], lengths[b.y], lengths[b.z], lengths[b.w]);
+// The step at which a direction is after so many steps.
+fn time_of(direction: u32, done: u32) -> u32 {
+  return select(done, params.steps - 1u - done, ((params.reversed >> direction) & 1u) == 1u);
+}
+
+// Rows of four batch entries from `first` on; beyond B the last entry stands in.
+fn rows_of(t: u32, first: u32) -> vec4u {
+  return t * params.time + min(first + vec4u(0u, 1u, 2u, 3u), vec4u(params.batch - 1u)) * params.sample;
+}
+
+// Whether an entry's sequence has a step t.
+fn runs(t: u32, entry: u32) -> bool {
+  return params.ragged == 0u || i32(t) < lengths[entry];
+}
+
+// Four values of h' of an entry.
+fn load_hidden(begin: u32, k: u32) -> vec4f {
+  let at = begin + k;
+  if (SOURCE == 0u) {
+    return vec4f(hidden[at], hidden[at + 1u], hidden[at + 2u], hidden[at + 3u]);
   }
-  return Place(direction, direction * params.batch + b, t * params.time + b * params.sample, runs);
-}
-
-fn load_tape(at: vec4u) -> vec4f {
-  return vec4f(tape[at.x], tape[at.y], tape[at.z], tape[at.w]);
-}
-
-fn store_tape(at: vec4u, value: vec4f) {
-  tape[at.x] = value.x;
-  tape[at.y] = value.y;
-  tape[at.z] = value.z;
-  tape[at.w] = value.w;
-}
-
-fn load_h0(at: vec4u) -> vec4f {
-  if (params.given == 0u) {
-    return vec4f(0.0);
+  var h = vec4f(0.0);
+  if (SOURCE == 1u) {
+    h = vec4f(tape[at], tape[at + 1u], tape[at + 2u], tape[at + 3u]);
+  } else {
+    h = vec4f(h0[at], h0[at + 1u], h0[at + 2u], h0[at + 3u]);
   }
-  return vec4f(h0[at.x], h0[at.y], h0[at.z], h0[at.w]);
+  if (!ALIGNED) {
+    h = select(vec4f(0.0), h, k + vec4u(0u, 1u, 2u, 3u) < vec4u(params.width));
+  }
+  return h;
 }
 
-fn store_hn(at: vec4u, value: vec4f) {
-  hn[at.x] = value.x;
-  hn[at.y] = value.y;
-  hn[at.z] = value.z;
-  hn[at.w] = value.w;
-}
-
-// This lane's part of h' W_hh^T for one unit, over `count` values of h' that begin at `base` in `hidden`.
-fn rnn_product(weight: u32, base: u32, slice: u32, count: u32) -> vec4f {
+// This lane's part of h' W_hh^T for one unit, a component an entry.
+fn rnn_product(weight: u32, begin: vec4u, slice: u32) -> vec4f {
   let width = params.width;
   var sum = vec4f(0.0);
-  for (var k = slice * 4u; k < count; k += LANES / UNITS * 4u) {
+  for (var k = slice * 4u; k < params.inner; k += LANES / UNITS * 4u) {
     let at = weight + k * width;
     let w = vec4f(weights[at], weights[at + width], weights[at + 2u * width], weights[at + 3u * width]);
-    sum += mat4x4f(hidden[base + k], hidden[base + k + 1u], hidden[base + k + 2u], hidden[base + k + 3u]) * w;
+    let h = mat4x4f(load_hidden(begin.x, k), load_hidden(begin.y, k), load_hidden(begin.z, k), load_hidden(begin.w, k));
+    sum += w * h;
   }
   return sum;
 }
 
-// Adds the parts of all lanes that share a unit; the first UNITS lanes get the sums.
-fn join_lanes(lane: u32, part: vec4f) -> vec4f {
-  if (lane >= UNITS) {
-    partial[lane - UNITS] = part;
-  }
-  workgroupBarrier();
+// Adds the parts of all lanes that share their units; the first lanes get the sums.
+fn join_lanes(lane: u32, owners: u32, part: vec4f) -> vec4f {
   var sum = part;
-  if (lane < UNITS) {
-    for (var at = lane; at < LANES - UNITS; at += UNITS) {
-      sum += partial[at];
+  if (LANES > owners) {
+    if (lane >= owners) {
+      partial[lane - owners] = part;
+    }
+    workgroupBarrier();
+    if (lane < owners) {
+      for (var at = lane; at < LANES - owners; at += owners) {
+        sum += partial[at];
+      }
     }
   }
   return sum;
-}
-
-// One unit's step.
-fn rnn_advance(at: Place, unit: u32, sum: vec4f, before: vec4f) -> vec4f {
-  let width = params.width;
-  let bias = weights[(at.direction * (params.inner + 1u) + params.inner) * width + unit];
-  let a = at.direction * params.gates + at.row * width + unit;
-  let z = load_tape(a) + (sum + bias);
-  var h = max(z, vec4f(0.0));
-  if (!RELU) {
-    h = safe_tanh(z);
-  }
-  if (params.keep == 1u) {
-    store_tape(a, h);
-    store_tape(params.hidden + at.direction * params.stride + at.row * width + unit, before);
-  }
-  let out = (at.row * params.directions + at.direction) * width + unit;
-  let shown = select(vec4f(0.0), h, at.runs);
-  y[out.x] = shown.x;
-  y[out.y] = shown.y;
-  y[out.z] = shown.z;
-  y[out.w] = shown.w;
-  return select(before, h, at.runs);
 }
 
 @compute @workgroup_size(LANES)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let width = params.width;
-  let unit = lane;
-  let mine = lane < UNITS && unit < width;
-  let weight = group.y * (params.inner + 1u) * width + min(lane % UNITS, width - 1u);
-  let at = place(group.y, group.x, 0u).state * width + unit;
-  var state = vec4f(0.0);
-  if (mine) {
-    state = load_h0(at);
-    hidden[unit] = state;
-  }
-  workgroupBarrier();
-  for (var step = 0u; step < params.steps; step++) {
-    let base = (step & 1u) * SPAN;
-    let sum = join_lanes(lane, rnn_product(weight, base, lane / UNITS, params.inner));
-    if (mine) {
-      state = rnn_advance(place(group.y, group.x, step), unit, sum, state);
-      hidden[SPAN - base + unit] = state;
-    }
-    workgroupBarrier();
-  }
-  if (mine) {
-    store_hn(at, state);
-  }
-}
-
-@compute @workgroup_size(LANES)
-fn forward_step(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let width = params.width;
+  let direction = group.z;
+  let entry = group.y * 4u;
+  let entries = min(4u, params.batch - entry);
   let unit = group.x * UNITS + lane % UNITS;
-  let weight = group.z * (params.inner + 1u) * width + min(unit, width - 1u);
-  let at = place(group.z, group.y, params.step);
-  var part = vec4f(0.0);
-  for (var first = 0u; first < params.inner; first += SPAN) {
-    let count = min(SPAN, params.inner - first);
-    workgroupBarrier();
-    for (var k = lane; k < count; k += LANES) {
-      let value = load_h0(at.state * width + min(first + k, width - 1u));
-      hidden[k] = select(vec4f(0.0), value, first + k < width);
+  let mine = lane < UNITS && unit < width;
+  let weight = direction * (params.inner + 1u) * width + min(unit, width - 1u);
+  let bias = weights[weight + params.inner * width];
+  let kept = params.hidden + direction * params.stride;
+  let state = (direction * params.batch + entry) * width + unit;
+  var h = vec4f(0.0);
+  if (mine) {
+    let rows = rows_of(time_of(direction, params.first), entry);
+    for (var r = 0u; r < entries; r++) {
+      if (params.given == 1u) {
+        h[r] = h0[state + r * width];
+      }
+      if (SOURCE == 0u) {
+        hidden[r * SPAN + unit] = h[r];
+      }
+      if (SOURCE == 1u) {
+        tape[kept + rows[r] * width + unit] = h[r];
+      }
     }
-    workgroupBarrier();
-    part += rnn_product(weight + first * width, 0u, lane / UNITS, count);
   }
-  let sum = join_lanes(lane, part);
-  if (lane < UNITS && unit < width) {
-    let state = at.state * width + unit;
-    store_hn(state, rnn_advance(at, unit, sum, load_h0(state)));
+  storageBarrier();
+  workgroupBarrier();
+  for (var step = params.first; step < params.last; step++) {
+    let t = time_of(direction, step);
+    let rows = rows_of(t, entry);
+    let turn = ((step - params.first) & 1u) * 4u * SPAN;
+    var begin = turn + vec4u(0u, 1u, 2u, 3u) * SPAN;
+    if (SOURCE == 1u) {
+      begin = kept + rows * width;
+    }
+    if (SOURCE == 2u) {
+      begin = (direction * params.batch + min(entry + vec4u(0u, 1u, 2u, 3u), vec4u(params.batch - 1u))) * width;
+    }
+    var part = vec4f();
+    if (SOURCE < 2u || params.given == 1u) {
+      part = rnn_product(weight, begin, lane / UNITS);
+    }
+    let sums = join_lanes(lane, UNITS, part);
+    if (mine) {
+      let next = rows_of(time_of(direction, min(step + 1u, params.steps - 1u)), entry);
+      for (var r = 0u; r < entries; r++) {
+        let z = direction * params.gates + rows[r] * width + unit;
+        let sum = tape[z] + sums[r] + bias;
+        var h_next = max(sum, 0.0);
+        if (!RELU) {
+          h_next = tanh1(sum);
+        }
+        if (params.keep == 1u) {
+          tape[z] = h_next;
+          if (SOURCE != 1u) {
+            tape[kept + rows[r] * width + unit] = h[r];
+          }
+        }
+        let live = runs(t, entry + r);
+        y[(rows[r] * params.directions + direction) * width + unit] = select(0.0, h_next, live);
+        h[r] = select(h[r], h_next, live);
+        if (SOURCE == 0u) {
+          hidden[4u * SPAN - turn + r * SPAN + unit] = h[r];
+        }
+        if (SOURCE == 1u && step + 1u < params.steps) {
+          tape[kept + next[r] * width + unit] = h[r];
+        }
+      }
+    }
+    storageBarrier();
+    workgroupBarrier();
+  }
+  if (mine) {
+    for (var r = 0u; r < entries; r++) {
+      hn[state + r * width] = h[r];
+    }
   }
 }

@@ -5,7 +5,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats, checkWhole } from "../check.ts";
 import type { Cell } from "./cell.ts";
 import type { Sizes } from "./layout.ts";
-import { innerOf } from "./pack.ts";
+import { byFour } from "./pack.ts";
 import type { Initial, RecurrentOptions, RecurrentWeights } from "./types.ts";
 
 /** Sizes of a layer, once everything fits. @throws ShapeError that says what does not */
@@ -44,7 +44,7 @@ export function checkLayer(
     batch,
     input,
     width,
-    inner: innerOf(width),
+    inner: byFour(width),
     directions: directions.length,
     rows: steps * batch,
     reversed: directions.length === 2 ? 0b10 : Number(reverse),

@@ -32,8 +32,8 @@ export interface Sizes {
 export interface TapeLayout {
   readonly gates: number;
   readonly stride: number;
-  readonly memory: number;
   readonly hidden: number;
+  readonly memory: number;
   readonly size: number;
 }
 
@@ -42,13 +42,13 @@ const ALIGN = 64;
 
 const padded = (values: number): number => Math.ceil(values / ALIGN) * ALIGN;
 
-/** Parts after the gates are needed by backward alone. */
+/** What comes after h' is for backward alone. */
 export function tapeLayout(cell: Cell, { rows, width, directions }: Sizes, recorded: boolean): TapeLayout {
   const gates = padded(rows * cell.gates * width);
   const stride = padded(rows * width);
-  const memory = directions * gates;
-  const hidden = memory + (cell.extra ? directions * stride : 0);
-  return { gates, stride, memory, hidden, size: recorded ? hidden + directions * stride : memory };
+  const hidden = directions * gates;
+  const memory = hidden + directions * stride;
+  return { gates, stride, hidden, memory, size: memory + (recorded && cell.extra ? directions * stride : 0) };
 }
 
 /** The part of `whole` that begins at `offset` values (a multiple of 64), as a tensor of its own. */

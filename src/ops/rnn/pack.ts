@@ -14,32 +14,32 @@ export interface HiddenWeights {
   readonly biasHh?: Tensor | null;
 }
 
-/** Rows of packed weights: H rounded up, so that kernels take four at a time. */
-export function innerOf(width: number): number {
-  return Math.ceil(width / 4) * 4;
+/** A size rounded up, so that kernels take four values at a time. */
+export function byFour(size: number): number {
+  return Math.ceil(size / 4) * 4;
 }
 
-/** W_hh and b_hh of all directions as the forward kernels read them: [D, K + 1, H, word], K the inner width. */
+/** W_hh and b_hh of all directions as the forward kernels read them: [D, K + 1, H, word], K = H by four. */
 export function packForward(cell: Cell, directions: readonly HiddenWeights[]): Tensor<"f32"> {
-  return pack(cell, directions, "forward");
+  const width = directions[0]?.weightHh.shape[1] as number;
+  return pack(cell, directions, "forward", byFour(width) + 1, width * cell.word);
 }
 
-/** W_hh of all directions as the backward kernels read it: [D, K, H, word]. */
+/** W_hh of all directions as the backward kernels read it: [D, G H by four, H by four]. */
 export function packBackward(cell: Cell, weights: readonly Tensor[]): Tensor<"f32"> {
-  return pack(cell, weights.map((weightHh) => ({ weightHh })), "backward");
+  const width = weights[0]?.shape[1] as number;
+  return pack(cell, weights.map((weightHh) => ({ weightHh })), "backward", byFour(cell.gates * width), byFour(width));
 }
 
-function pack(cell: Cell, directions: readonly HiddenWeights[], entry: "forward" | "backward"): Tensor<"f32"> {
-  const [{ weightHh: first }] = directions as [HiddenWeights];
-  const width = first.shape[1] as number;
-  const inner = innerOf(width);
-  const rows = entry === "forward" ? inner + 1 : inner;
-  const packed = empty(first.device, [directions.length, rows, width, cell.word]);
-  const groups = [Math.ceil((width * cell.word) / SIDE), Math.ceil(rows / SIDE)] as const;
+function pack(cell: Cell, directions: readonly HiddenWeights[], entry: "forward" | "backward", rows: number, columns: number): Tensor<"f32"> {
+  const { device, shape } = (directions[0] as HiddenWeights).weightHh;
+  const width = shape[1] as number;
+  const packed = empty(device, [directions.length, rows, columns]);
   directions.forEach(({ weightHh, biasHh }, d) => {
-    const params = { width, inner, gates: cell.gates, start: d * rows * width * cell.word };
+    const params = { width, inner: byFour(width), gates: cell.gates, start: d * rows * columns };
     const buffers = { weight: weightHh, bias: biasHh ?? weightHh, packed };
-    first.device.dispatch(packKernel, entry, buffers, params, groups, { WORD: cell.word, BIAS: Boolean(biasHh) });
+    const groups = [Math.ceil(columns / SIDE), Math.ceil(rows / SIDE)] as const;
+    device.dispatch(packKernel, entry, buffers, params, groups, { WORD: cell.word, BIAS: Boolean(biasHh) });
   });
   return packed;
 }

@@ -1,8 +1,7 @@
-import type { Groups } from "../../gpu/device.ts";
 import { empty, fill } from "../../tensor/create.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Cell } from "./cell.ts";
-import { type Form, formOf, type Tile, tileOf } from "./form.ts";
+import { backwardTile, type Form, formOf, forwardTile } from "./form.ts";
 import type { Sizes, TapeLayout } from "./layout.ts";
 
 /** Batch entries that one workgroup carries, as the components of a vector. */
@@ -46,26 +45,27 @@ export interface BackwardRun extends Run {
   readonly given: boolean;
 }
 
-/** Runs the recurrence over the gate sums in `tape`: one launch, or one a step. */
+/** Runs the recurrence over the gates' sums in `tape`: one launch, or one a step. */
 export function runForward({ cell, sizes, layout, tape, weights, lengths, y, before, after, recorded, form }: ForwardRun): void {
   const { steps, width, directions } = sizes;
   const { device } = tape;
-  const launch = (entry: "forward" | "forward_step", tile: Tile, groups: Groups, step: number, from: State | null, to: State): void => {
-    // A binding without a tensor takes any: the kernel does not look at it.
-    const state = { h0: from?.h ?? weights, c0: from?.c ?? weights, hn: to.h, cn: to.c ?? to.h };
-    const flags = { given: Number(from !== null), ragged: Number(lengths !== null), keep: Number(recorded) };
-    const buffers = { tape, weights, lengths: lengths ?? weights, y, ...state };
-    device.dispatch(cell.forward, entry, buffers, { ...sizes, ...layout, ...flags, step }, groups, { ...tile, ...cell.knobs });
-  };
   if (steps === 0) {
     passState(before, after);
     return;
   }
-  const chosen = formOf(width, form);
-  const tile = tileOf(chosen, width, device.software);
-  const tiles = Math.ceil(sizes.batch / ENTRIES);
+  const chosen = formOf(width, device.software, form);
+  const tile = forwardTile(chosen, width, device.software);
+  const groups = [Math.ceil(width / tile.UNITS), Math.ceil(sizes.batch / ENTRIES), directions] as const;
+  const launch = (first: number, last: number, from: State | null, to: State): void => {
+    // A binding without a tensor takes any: the kernel does not look at it.
+    const state = { h0: from?.h ?? weights, c0: from?.c ?? weights, hn: to.h, cn: to.c ?? to.h };
+    const flags = { given: Number(from !== null), ragged: Number(lengths !== null), keep: Number(recorded) };
+    const buffers = { tape, weights, lengths: lengths ?? weights, y, ...state };
+    const knobs = { ...tile, ...cell.knobs, ALIGNED: width % 4 === 0 };
+    device.dispatch(cell.forward, "forward", buffers, { ...sizes, ...layout, ...flags, first, last }, groups, knobs);
+  };
   if (chosen === "sequence") {
-    launch("forward", tile, [tiles, directions], 0, before, after);
+    launch(0, steps, before, after);
     return;
   }
   // A step reads all of the state before it, so consecutive steps write to different ones.
@@ -74,7 +74,7 @@ export function runForward({ cell, sizes, layout, tape, weights, lengths, y, bef
   let from = before;
   for (let step = 0; step < steps; step++) {
     const to = step === steps - 1 ? after : (spares[step % 2] as State);
-    launch("forward_step", tile, [Math.ceil(width / tile.UNITS), tiles, directions], step, from, to);
+    launch(step, step + 1, from, to);
     from = to;
   }
   for (const { h, c } of spares) {
@@ -97,20 +97,18 @@ function passState(before: State | null, after: State): void {
 export function runBackward({ cell, sizes, layout, tape, weights, lengths, dy, dz, db, state, given, form }: BackwardRun): void {
   const { steps, width, directions } = sizes;
   const { device } = tape;
-  const launch = (entry: "backward" | "backward_step", tile: Tile, groups: Groups, step: number): void => {
-    const flags = { given: Number(given), ragged: Number(lengths !== null), upstream: Number(dy !== null) };
-    const written = { dz, db: db ?? dz, dh: state.h, dc: state.c ?? state.h };
-    const buffers = { tape, weights, lengths: lengths ?? weights, dy: dy ?? weights, ...written };
-    device.dispatch(cell.backward, entry, buffers, { ...sizes, ...layout, ...flags, step }, groups, { ...tile, ...cell.knobs });
+  const chosen = formOf(width, device.software, form);
+  const tile = backwardTile(chosen, width, device.software, cell.gates);
+  const groups = [Math.ceil(width / tile.UNITS), Math.ceil(sizes.batch / ENTRIES), directions] as const;
+  const flags = { given: Number(given), ragged: Number(lengths !== null), upstream: Number(dy !== null) };
+  const written = { dz, db: db ?? dz, dh: state.h, dc: state.c ?? state.h };
+  const buffers = { tape, weights, lengths: lengths ?? weights, dy: dy ?? weights, ...written };
+  // Four gates make every row whole vectors.
+  const knobs = { ...tile, ...cell.knobs, ...(cell.gates === 4 ? {} : { ALIGNED: width % 4 === 0 }) };
+  const launch = (first: number, last: number): void => {
+    device.dispatch(cell.backward, "backward", buffers, { ...sizes, ...layout, ...flags, first, last }, groups, knobs);
   };
-  const chosen = formOf(width, form);
-  const tile = tileOf(chosen, width, device.software);
-  const tiles = Math.ceil(sizes.batch / ENTRIES);
-  if (chosen === "sequence") {
-    launch("backward", tile, [tiles, directions], 0);
-    return;
-  }
-  for (let step = 0; step <= steps; step++) {
-    launch("backward_step", tile, [Math.ceil(width / tile.UNITS), tiles, directions], step);
-  }
+  // One step more than there are finishes the gradient of the initial state.
+  if (chosen === "sequence") launch(0, steps + 1);
+  else for (let step = 0; step <= steps; step++) launch(step, step + 1);
 }

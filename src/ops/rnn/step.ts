@@ -7,8 +7,8 @@ import { sameShape, show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats, checkWhole } from "../check.ts";
 import { type Cell, gruCell, lstmCell, rnnCells } from "./cell.ts";
-import { stepTileOf } from "./form.ts";
-import { type HiddenWeights, innerOf, packForward } from "./pack.ts";
+import { cellTile } from "./form.ts";
+import { type HiddenWeights, byFour, packForward } from "./pack.ts";
 
 const cells = {
   rnn_tanh: { cell: rnnCells.tanh, kernel: rnnKernel, knobs: {} },
@@ -68,8 +68,8 @@ export function recurrentStep(kind: CellKind, { sums, tokens = null, weights, st
     cn: next.c ?? next.h,
     y,
   };
-  const params = { width, inner: innerOf(width), slot: layer * batch * width, lookup: Number(tokens !== null) };
-  const tile = stepTileOf(device.software);
+  const params = { width, inner: byFour(width), slot: layer * batch * width, lookup: Number(tokens !== null) };
+  const tile = cellTile(device.software);
   if (layers > 0) device.dispatch(kernel, "forward", buffers, params, [Math.ceil(width / tile.UNITS), batch], { ...tile, ...knobs });
   return y;
 }
