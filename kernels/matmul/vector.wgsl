@@ -1,7 +1,8 @@
 // Product of one to four rows with a matrix: y = activation(a b + bias), or added to y. What decoding one token does.
 // a (M, K), M <= 4; b (K, N), or stored transposed (N, K), the layout of a linear layer's weight.
 // A workgroup makes 4 WIDTH columns; its invocations are WIDTH vectors of 4 columns times SLICES parts of K, which
-// are added up in workgroup memory. Every element of b is read once, by lanes that run along memory.
+// are added up in workgroup memory; one slice needs neither memory nor barrier. Every element of b is read once,
+// by lanes that run along memory.
 // Needs K to be a multiple of 4, and N too unless b is stored (N, K).
 // Batches: matrix z = (major, minor) of y takes a and b from the steps given, 0 where they are shared.
 // Dispatch: x = ceil(N / (4 WIDTH)) blocks of columns; z = matrices.
@@ -106,7 +107,7 @@ fn store(matrix: u32, row: u32, column: u32, sum: vec4f) {
 }
 
 // Rows k to k + 3 of b, columns n to n + 3; a matrix holds a row in each of its columns. Columns past the end repeat.
-fn load_b(start: u32, k: u32, n: u32) -> mat4x4f {
+fn load_rows(start: u32, k: u32, n: u32) -> mat4x4f {
   if (TRANSPOSE_B) {
     let step = params.K / 4u;
     let p = start + k / 4u;
@@ -152,7 +153,7 @@ fn forward(
     var c2 = vec4f();
     var c3 = vec4f();
     for (var k = slice; k < step; k += SLICES) {
-      let right = load_b(start_b, 4u * k, n);
+      let right = load_rows(start_b, 4u * k, n);
       let p = start_a + k;
       c0 = multiply(c0, a[p], right);
       if (ROWS > 1u) {
@@ -165,27 +166,34 @@ fn forward(
         c3 = multiply(c3, a[p + 3u * step], right);
       }
     }
-    let at = slice * WIDTH + vector;
-    partial[at] = c0;
-    if (ROWS > 1u) {
-      partial[LANES + at] = c1;
-    }
-    if (ROWS > 2u) {
-      partial[2u * LANES + at] = c2;
-    }
-    if (ROWS > 3u) {
-      partial[3u * LANES + at] = c3;
-    }
-    workgroupBarrier();
-    for (var i = lane; i < ROWS * WIDTH; i += LANES) {
-      let row = i / WIDTH;
-      let column = i % WIDTH;
-      var sum = vec4f();
-      for (var s = 0u; s < SLICES; s++) {
-        sum += partial[row * LANES + s * WIDTH + column];
+    if (SLICES == 1u) {
+      let rows = array<vec4f, 4>(c0, c1, c2, c3);
+      for (var row = 0u; row < ROWS; row++) {
+        store(z, row, n, rows[row]);
       }
-      store(z, row, first + 4u * column, sum);
+    } else {
+      let at = slice * WIDTH + vector;
+      partial[at] = c0;
+      if (ROWS > 1u) {
+        partial[LANES + at] = c1;
+      }
+      if (ROWS > 2u) {
+        partial[2u * LANES + at] = c2;
+      }
+      if (ROWS > 3u) {
+        partial[3u * LANES + at] = c3;
+      }
+      workgroupBarrier();
+      for (var i = lane; i < ROWS * WIDTH; i += LANES) {
+        let row = i / WIDTH;
+        let column = i % WIDTH;
+        var sum = vec4f();
+        for (var s = 0u; s < SLICES; s++) {
+          sum += partial[row * LANES + s * WIDTH + column];
+        }
+        store(z, row, first + 4u * column, sum);
+      }
+      workgroupBarrier();
     }
-    workgroupBarrier();
   }
 }

@@ -61,6 +61,8 @@ const DIRECT: DirectKnobs = { WIDTH: 8, HEIGHT: 4 };
 /** Eight lanes read 128 bytes of a row of b in one go; where b is stored (N, K), sixteen lanes read 256. */
 const VECTOR: VectorKnobs = { WIDTH: 8, SLICES: 16 };
 const VECTOR_TRANSPOSED: VectorKnobs = { WIDTH: 4, SLICES: 16 };
+/** On an emulation the barrier before adding up slices would take three quarters of the time. */
+const VECTOR_UNSLICED: VectorKnobs = { WIDTH: 16, SLICES: 1 };
 
 /**
  * Chooses by shape and kind of device.
@@ -68,7 +70,10 @@ const VECTOR_TRANSPOSED: VectorKnobs = { WIDTH: 4, SLICES: 16 };
  */
 export function choose(shape: ProductShape, software: boolean): Choice {
   // Decoding: few rows leave nearly all of a tile empty.
-  if (fitsVector(shape)) return { kernel: "vector", knobs: shape.transposeB ? VECTOR_TRANSPOSED : VECTOR };
+  if (fitsVector(shape)) {
+    const onGpu = shape.transposeB ? VECTOR_TRANSPOSED : VECTOR;
+    return { kernel: "vector", knobs: software ? VECTOR_UNSLICED : onGpu };
+  }
   // An emulation's lanes gain nothing from sharing a tile, and its barriers cost more than the arithmetic.
   if (software) return { kernel: "direct", knobs: DIRECT };
   const knobs = tilesOf(shape, LARGE) * shape.batch >= ENOUGH_LARGE_TILES ? LARGE : SMALL;
@@ -76,7 +81,10 @@ export function choose(shape: ProductShape, software: boolean): Choice {
 }
 
 /** Whether the rows of an operand, as stored, divide into vectors of four. */
-export function readsVectors({ M, N, K, transposeA, transposeB }: ProductShape): { readonly a: boolean; readonly b: boolean } {
+export function readsVectors({ M, N, K, transposeA, transposeB }: ProductShape): {
+  readonly a: boolean;
+  readonly b: boolean;
+} {
   return { a: (transposeA ? M : K) % 4 === 0, b: (transposeB ? K : N) % 4 === 0 };
 }
 

@@ -21,7 +21,9 @@ export function columnSums(x: Tensor, out: Tensor, accumulate = false, batch = 1
   const columns = out.size / batch;
   const rows = out.size === 0 ? 0 : x.size / out.size;
   if (!Number.isInteger(columns) || !Number.isInteger(rows)) {
-    throw new ShapeError(`columnSums: ${show(x.shape)} does not divide into ${batch} matrices with the columns of ${show(out.shape)}; out must have batch times C elements`);
+    throw new ShapeError(
+      `columnSums: ${show(x.shape)} does not divide into ${batch} matrices with the columns of ${show(out.shape)}; out must have batch times C elements`,
+    );
   }
   if (out.size === 0) return;
   if (rows <= ONE_STAGE_ROWS) {
@@ -50,8 +52,15 @@ function sumChunks(x: Tensor, y: Tensor, { batch, rows, columns, chunk, accumula
   const words = vectors ? columns / 4 : columns;
   const chunks = Math.max(1, Math.ceil(rows / chunk));
   const total = batch * chunks * words;
-  x.device.dispatch(columnsKernel, "forward", { x, y }, { total, rows, words, chunk, chunks }, [Math.ceil(total / 64)], {
-    word: vectors ? "vec4f" : "f32",
-    ADD: accumulate,
-  });
+  x.device.dispatch(
+    columnsKernel,
+    "forward",
+    { x, y },
+    { total, rows, words, chunk, chunks },
+    [Math.ceil(total / 64)],
+    {
+      word: vectors ? "vec4f" : "f32",
+      ADD: accumulate,
+    },
+  );
 }

@@ -24,7 +24,12 @@ const READ_FROM_RESULT = new Set<FusedActivation>(["relu", "tanh", "sigmoid"]);
  * @param bias [out]
  * @throws ShapeError if the sizes do not fit
  */
-export function linear(x: Tensor, weight: Tensor, bias: Tensor | null = null, { activation }: LinearOptions = {}): Tensor<"f32"> {
+export function linear(
+  x: Tensor,
+  weight: Tensor,
+  bias: Tensor | null = null,
+  { activation }: LinearOptions = {},
+): Tensor<"f32"> {
   check(x, weight, bias);
   const inputs = bias ? [x, weight, bias] : [x, weight];
   const recorded = gradEnabled() && inputs.some((input) => input.requiresGrad);
@@ -58,7 +63,9 @@ function slopeTimes(dy: Tensor, y: Tensor, activation: FusedActivation): Tensor 
   const words = Math.ceil(y.size / 4);
   const d = empty(y.device, y.shape);
   const params = { words, scale: 1, shift: 0 };
-  y.device.dispatch(unaryKernel, "backward", { x: y, dy, y: d }, params, [Math.ceil(words / 64)], { OP: activationNumber(activation) });
+  y.device.dispatch(unaryKernel, "backward", { x: y, dy, y: d }, params, [Math.ceil(words / 64)], {
+    OP: activationNumber(activation),
+  });
   return d;
 }
 
@@ -68,9 +75,13 @@ function check(x: Tensor, weight: Tensor, bias: Tensor | null): void {
   if (weight.shape.length !== 2) throw new ShapeError(`linear: weight is ${show(weight.shape)}; it must be [out, in]`);
   const [outSize, inSize] = weight.shape;
   if (x.shape.at(-1) !== inSize) {
-    throw new ShapeError(`linear: x is ${show(x.shape)} and weight is ${show(weight.shape)}; the last size of both must be equal, weight being [out, in]`);
+    throw new ShapeError(
+      `linear: x is ${show(x.shape)} and weight is ${show(weight.shape)}; the last size of both must be equal, weight being [out, in]`,
+    );
   }
   if (bias && !sameShape(bias.shape, [outSize as number])) {
-    throw new ShapeError(`linear: bias is ${show(bias.shape)} and weight is ${show(weight.shape)}; bias must be [${outSize}]`);
+    throw new ShapeError(
+      `linear: bias is ${show(bias.shape)} and weight is ${show(weight.shape)}; bias must be [${outSize}]`,
+    );
   }
 }

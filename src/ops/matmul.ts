@@ -50,22 +50,40 @@ export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tenso
 function gradA(dy: Tensor, a: Tensor, b: Tensor, plan: Plan, sink: GradSink): Tensor | null {
   const { M, N, K, stepsB, transposeA, transposeB } = plan;
   const stepsY = stepsOf(plan, M * N);
-  return gradient(a, 0, plan, sink, transposeA
-    ? { a: b, b: dy, M: K, N: M, K: N, stepsA: stepsB, stepsB: stepsY, transposeA: transposeB, transposeB: true }
-    : { a: dy, b, M, N: K, K: N, stepsA: stepsY, stepsB, transposeA: false, transposeB: !transposeB });
+  return gradient(
+    a,
+    0,
+    plan,
+    sink,
+    transposeA
+      ? { a: b, b: dy, M: K, N: M, K: N, stepsA: stepsB, stepsB: stepsY, transposeA: transposeB, transposeB: true }
+      : { a: dy, b, M, N: K, K: N, stepsA: stepsY, stepsB, transposeA: false, transposeB: !transposeB },
+  );
 }
 
 /** db = a^T dy, or its transpose where b is stored transposed. */
 function gradB(dy: Tensor, a: Tensor, b: Tensor, plan: Plan, sink: GradSink): Tensor | null {
   const { M, N, K, stepsA, transposeA, transposeB } = plan;
   const stepsY = stepsOf(plan, M * N);
-  return gradient(b, 1, plan, sink, transposeB
-    ? { a: dy, b: a, M: N, N: K, K: M, stepsA: stepsY, stepsB: stepsA, transposeA: true, transposeB: transposeA }
-    : { a, b: dy, M: K, N, K: M, stepsA, stepsB: stepsY, transposeA: !transposeA, transposeB: false });
+  return gradient(
+    b,
+    1,
+    plan,
+    sink,
+    transposeB
+      ? { a: dy, b: a, M: N, N: K, K: M, stepsA: stepsY, stepsB: stepsA, transposeA: true, transposeB: transposeA }
+      : { a, b: dy, M: K, N, K: M, stepsA, stepsB: stepsY, transposeA: !transposeA, transposeB: false },
+  );
 }
 
 /** Runs a gradient's product: straight into the parameter's slot, unless x was shared by several matrices of the result. */
-function gradient(x: Tensor, index: number, { batch, minor, axes }: Plan, sink: GradSink, sizes: Omit<Product, "out">): Tensor | null {
+function gradient(
+  x: Tensor,
+  index: number,
+  { batch, minor, axes }: Plan,
+  sink: GradSink,
+  sizes: Omit<Product, "out">,
+): Tensor | null {
   const slot = sink.into(index);
   const shared = x.size !== batch * sizes.M * sizes.N;
   const out = shared || !slot ? empty(x.device, shared ? [...axes, ...x.shape.slice(-2)] : x.shape) : slot.grad;
@@ -80,8 +98,14 @@ function stepsOf({ minor }: Plan, size: number): Steps {
 }
 
 function planOf(a: Shape, b: Shape, { transposeA = false, transposeB = false }: MatmulOptions): Plan {
-  for (const [name, shape] of [["a", a], ["b", b]] as const) {
-    if (shape.length < 2) throw new ShapeError(`matmul: ${name} is ${show(shape)} and must have two axes or more; reshape it to a matrix of one row or one column`);
+  for (const [name, shape] of [
+    ["a", a],
+    ["b", b],
+  ] as const) {
+    if (shape.length < 2)
+      throw new ShapeError(
+        `matmul: ${name} is ${show(shape)} and must have two axes or more; reshape it to a matrix of one row or one column`,
+      );
   }
   const [rowsA, columnsA] = a.slice(-2) as [number, number];
   const [rowsB, columnsB] = b.slice(-2) as [number, number];
@@ -89,7 +113,9 @@ function planOf(a: Shape, b: Shape, { transposeA = false, transposeB = false }: 
   const [K, N] = transposeB ? [columnsB, rowsB] : [rowsB, columnsB];
   if (inner !== K) {
     const stored = [transposeA ? "a transposed" : "", transposeB ? "b transposed" : ""].filter(Boolean).join(" and ");
-    throw new ShapeError(`matmul: a is ${show(a)} and b is ${show(b)}${stored ? `, ${stored}` : ""}; the inner sizes ${inner} and ${K} must be equal`);
+    throw new ShapeError(
+      `matmul: a is ${show(a)} and b is ${show(b)}${stored ? `, ${stored}` : ""}; the inner sizes ${inner} and ${K} must be equal`,
+    );
   }
   const axes = broadcastShapes(a.slice(0, -2), b.slice(0, -2), "matmul");
   const sizes = { N, K, transposeA, transposeB, axes, shape: [...axes, M, N] };
@@ -113,7 +139,9 @@ function batchesOf(a: Shape, b: Shape, axes: Shape): Pick<Plan, "batch" | "minor
     else groups.push({ count, ownsA, ownsB });
   }
   if (groups.length > 2) {
-    throw new ShapeError(`matmul: ${show(a)} and ${show(b)} are shared along batch axes in turns; expand one of them or reshape the batch axes into two`);
+    throw new ShapeError(
+      `matmul: ${show(a)} and ${show(b)} are shared along batch axes in turns; expand one of them or reshape the batch axes into two`,
+    );
   }
   const [inner = { count: 1, ownsA: false, ownsB: false }, outer] = groups;
   const steps = (size: number, ownsInner: boolean, ownsOuter = false): Steps => [

@@ -7,10 +7,13 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { share } from "../tensor/view.ts";
 import { type Choice, choose, type ProductShape, readsVectors, type TiledChoice, tilesOf } from "./choice.ts";
 import { columnSums } from "./columns.ts";
-import { activationNumber, type Activation } from "./unary.ts";
+import { type Activation, activationNumber } from "./unary.ts";
 
 /** Activations that a product applies to its result before storing it. */
-export type FusedActivation = Extract<Activation, "relu" | "reluSquared" | "gelu" | "geluTanh" | "silu" | "tanh" | "sigmoid">;
+export type FusedActivation = Extract<
+  Activation,
+  "relu" | "reluSquared" | "gelu" | "geluTanh" | "silu" | "tanh" | "sigmoid"
+>;
 
 /** Elements between matrices of an operand along the major and the minor batch axis; 0 shares one matrix. */
 export type Steps = readonly [major: number, minor: number];

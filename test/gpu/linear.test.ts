@@ -47,7 +47,8 @@ function linearRef(f: (v: number) => number): (x: Ref, weight: Ref, bias?: Ref) 
       const row = Math.floor(i / outSize) * inSize;
       const column = i % outSize;
       let sum = bias?.data[column] ?? 0;
-      for (let k = 0; k < inSize; k++) sum += (x.data[row + k] as number) * (weight.data[column * inSize + k] as number);
+      for (let k = 0; k < inSize; k++)
+        sum += (x.data[row + k] as number) * (weight.data[column * inSize + k] as number);
       return f(sum);
     });
   };
@@ -84,11 +85,23 @@ describe.each(names)("linear with %s", (activation) => {
       { kernel: "vector", knobs: { WIDTH: 4, SLICES: 16 } },
     ];
     // Compiling this one takes an emulation seconds; a single function tells whether the call is there.
-    if (activation === "silu") choices.push({ kernel: "tiled", splits: 1, knobs: { WIDTH: 8, HEIGHT: 8, BLOCKS_M: 1, BLOCKS_N: 1 } });
+    if (activation === "silu")
+      choices.push({ kernel: "tiled", splits: 1, knobs: { WIDTH: 8, HEIGHT: 8, BLOCKS_M: 1, BLOCKS_N: 1 } });
     for (const choice of choices) {
       using out = scope(() => {
         const out = empty(device, [M, N]);
-        product(device, { a: upload(x), b: upload(weight), bias: upload(bias), out, M, N, K, transposeB: true, activation, choice });
+        product(device, {
+          a: upload(x),
+          b: upload(weight),
+          bias: upload(bias),
+          out,
+          M,
+          N,
+          K,
+          transposeB: true,
+          activation,
+          choice,
+        });
         return out;
       });
       expectClose(await out.data(), want, { what: `${activation} in the ${choice.kernel} kernel` });
@@ -120,7 +133,9 @@ test("no rows give zero gradients", async () => {
 
 test("what does not fit is refused with the sizes", () => {
   const of = (...shape: number[]) => empty(device, shape);
-  expect(() => linear(of(2, 3), of(4, 5))).toThrow("linear: x is [2, 3] and weight is [4, 5]; the last size of both must be equal");
+  expect(() => linear(of(2, 3), of(4, 5))).toThrow(
+    "linear: x is [2, 3] and weight is [4, 5]; the last size of both must be equal",
+  );
   expect(() => linear(of(2, 3), of(3))).toThrow("linear: weight is [3]; it must be [out, in]");
   expect(() => linear(of(2, 3), of(4, 3), of(3))).toThrow("linear: bias is [3] and weight is [4, 3]; bias must be [4]");
   expect(() => linear(empty(device, [2, 3], "i32"), of(4, 3))).toThrow("linear: the tensor [2, 3] holds i32");

@@ -88,9 +88,21 @@ test("K = 0 gives zeros, and empty results empty gradients", async () => {
   expect(b.grad?.shape).toEqual([0, 2]);
 
   for (const [left, right, shape] of [
-    [[0, 4], [4, 5], [0, 5]],
-    [[4, 3], [3, 0], [4, 0]],
-    [[0, 2, 3], [0, 3, 4], [0, 2, 4]],
+    [
+      [0, 4],
+      [4, 5],
+      [0, 5],
+    ],
+    [
+      [4, 3],
+      [3, 0],
+      [4, 0],
+    ],
+    [
+      [0, 2, 3],
+      [0, 3, 4],
+      [0, 2, 4],
+    ],
   ] as const) {
     const x = ones(device, left);
     const w = ones(device, right);
@@ -104,7 +116,9 @@ test("K = 0 gives zeros, and empty results empty gradients", async () => {
 
 test("what does not fit is refused with the sizes", () => {
   const of = (...shape: number[]) => empty(device, shape);
-  expect(() => matmul(of(2, 3), of(4, 5))).toThrow("matmul: a is [2, 3] and b is [4, 5]; the inner sizes 3 and 4 must be equal");
+  expect(() => matmul(of(2, 3), of(4, 5))).toThrow(
+    "matmul: a is [2, 3] and b is [4, 5]; the inner sizes 3 and 4 must be equal",
+  );
   expect(() => matmul(of(2, 3), of(3, 5), { transposeB: true })).toThrow(
     "matmul: a is [2, 3] and b is [3, 5], b transposed; the inner sizes 3 and 5 must be equal",
   );

@@ -30,7 +30,8 @@ function matrices(rows: number, columns: number, transposed: boolean, element: t
   const data = new Float32Array(MOST * rows * columns);
   for (let z = 0; z < MOST; z++)
     for (let r = 0; r < rows; r++)
-      for (let c = 0; c < columns; c++) data[z * rows * columns + (transposed ? c * rows + r : r * columns + c)] = element(z, r, c);
+      for (let c = 0; c < columns; c++)
+        data[z * rows * columns + (transposed ? c * rows + r : r * columns + c)] = element(z, r, c);
   return keep(tensor(device, data));
 }
 
@@ -104,10 +105,13 @@ async function sweep(choose: (shape: ProductShape) => Choice | undefined | null)
 }
 
 /** Tiled products of sizes around a tile's edge, for two of the four ways to store the operands. */
-const tiled = (knobs: TiledKnobs, splits: number, sizes: readonly number[], crossed: boolean) => (shape: ProductShape) => {
-  const wanted = [shape.M, shape.N, shape.K].every((n) => sizes.includes(n)) && (shape.transposeA !== shape.transposeB) === crossed;
-  return wanted ? ({ kernel: "tiled", splits, knobs } as const) : null;
-};
+const tiled =
+  (knobs: TiledKnobs, splits: number, sizes: readonly number[], crossed: boolean) => (shape: ProductShape) => {
+    const wanted =
+      [shape.M, shape.N, shape.K].every((n) => sizes.includes(n)) &&
+      (shape.transposeA !== shape.transposeB) === crossed;
+    return wanted ? ({ kernel: "tiled", splits, knobs } as const) : null;
+  };
 const SQUARE: TiledKnobs = { WIDTH: 16, HEIGHT: 16, BLOCKS_M: 1, BLOCKS_N: 1 };
 const LARGE: TiledKnobs = { WIDTH: 8, HEIGHT: 8, BLOCKS_M: 2, BLOCKS_N: 2 };
 const UNEVEN: TiledKnobs = { WIDTH: 4, HEIGHT: 8, BLOCKS_M: 2, BLOCKS_N: 1, DEPTH: 8 };
