@@ -1,5 +1,5 @@
 // Matrix product without workgroup memory: y = activation(a b + bias), or added to y.
-// a (M, K) and b (K, N), or stored transposed; every invocation holds 8 x 4 results in registers and reads
+// Shapes: a (M, K) and b (K, N), or stored transposed; every invocation holds 8 x 4 results in registers and reads
 // 4 x 4 blocks of a and b. Meant for CPU emulations of a GPU, where barriers are dear and every
 // lane pays for its own loads; a GPU wants tiled.wgsl.
 // An operand is read as vectors if its rows, as stored, are multiples of 4; else element by element (word = f32).

@@ -1,5 +1,5 @@
 // Matrix product by tiles in workgroup memory: y = activation(a b + bias), or added to y.
-// a (M, K) and b (K, N), or stored transposed, of any size. A workgroup makes a tile of y of
+// Shapes: a (M, K) and b (K, N), or stored transposed, of any size. A workgroup makes a tile of y of
 // 4 BLOCKS_M HEIGHT x 4 BLOCKS_N WIDTH and goes along K in steps of DEPTH; an invocation holds
 // BLOCKS_M x BLOCKS_N blocks of 4 x 4 results in registers.
 // Tiles of a and b lie in workgroup memory as vectors of 4 rows of a or 4 columns of b. A row of them has one

@@ -1,5 +1,5 @@
 // Product of one to four rows with a matrix: y = activation(a b + bias), or added to y. What decoding one token does.
-// a (M, K), M <= 4; b (K, N), or stored transposed (N, K), the layout of a linear layer's weight.
+// Shapes: a (M, K), M <= 4; b (K, N), or stored transposed (N, K), the layout of a linear layer's weight.
 // A workgroup makes 4 WIDTH columns; its invocations are WIDTH vectors of 4 columns times SLICES parts of K, which
 // are added up in workgroup memory; one slice needs neither memory nor barrier. Every element of b is read once,
 // by lanes that run along memory.
