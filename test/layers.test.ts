@@ -3,7 +3,8 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { dirname, join, normalize, sep } from "node:path";
 import { describe, expect, test } from "vitest";
 
-const MAX_LINES = 300;
+/** A kernel may be a little longer: WGSL has no import, so an algorithm stays in one file. */
+const MAX_LINES = { kernel: 360, other: 300 };
 
 /** What each folder of src/ may import, itself and .wgsl files aside. */
 const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = (() => {
@@ -34,7 +35,7 @@ interface Import {
 const filesOf = (folder: string, ending: RegExp) =>
   readdirSync(folder, { recursive: true, encoding: "utf8" })
     .map((path) => join(folder, path).split(sep).join("/"))
-    .filter((path) => ending.test(path));
+    .filter((path) => ending.test(path) && !/(^|\/)(node_modules|dist)\//.test(path));
 
 function importsOf(path: string, text = readFileSync(path, "utf8")): Import[] {
   const statement = /^\s*(?:import|export)\b(?:[^;"']*?\bfrom)?\s*"([^"]+)"|\bimport\(\s*"([^"]+)"\s*\)/gm;
@@ -104,11 +105,12 @@ describe("src", () => {
   });
 });
 
-test(`no file is longer than ${MAX_LINES} lines`, () => {
+test("no file is too long to be one concept", () => {
   const folders = ["kernels", "src", "test", "scripts", "demo", "bench"].filter((folder) => existsSync(folder));
   const files = folders.flatMap((folder) => filesOf(folder, /\.(ts|tsx|wgsl|css)$/));
   const lengths = files.map((path) => ({ path, lines: readFileSync(path, "utf8").split("\n").length - 1 }));
-  expect(lengths.filter(({ lines }) => lines > MAX_LINES)).toEqual([]);
+  const limit = (path: string) => (path.endsWith(".wgsl") ? MAX_LINES.kernel : MAX_LINES.other);
+  expect(lengths.filter(({ path, lines }) => lines > limit(path))).toEqual([]);
 });
 
 describe("the checks themselves", () => {
