@@ -1,0 +1,25 @@
+import { concat } from "../../../src/ops/concat.ts";
+import { reshape } from "../../../src/ops/reshape.ts";
+import { split } from "../../../src/ops/slice.ts";
+import { wkv4 } from "../../../src/ops/wkv/wkv4.ts";
+import { scope } from "../../../src/tensor/scope.ts";
+import type { Kind } from "../kind.ts";
+
+export const kinds: Record<string, Kind> = {
+  wkv4: (fixture) =>
+    scope(() => {
+      const { B, C, given_state } = fixture.attrs;
+      const before = given_state
+        ? concat(["aa", "bb", "pp"].map((name) => reshape(fixture.in(name), [1, B, C])))
+        : null;
+      const { y, state } = wkv4(
+        fixture.param("time_decay"),
+        fixture.param("time_first"),
+        fixture.in("k"),
+        fixture.in("v"),
+        before,
+      );
+      const [aa, bb, pp] = split(state, [1, 1, 1], 0);
+      return { y, aa: aa!, bb: bb!, pp: pp! };
+    }),
+};
