@@ -27,7 +27,7 @@ export interface TiledChoice {
 
 export type Choice =
   | TiledChoice
-  | { readonly kernel: "direct"; readonly knobs: DirectKnobs }
+  | { readonly kernel: "direct" | "quads"; readonly knobs: DirectKnobs }
   | { readonly kernel: "vector"; readonly knobs: VectorKnobs };
 
 /** Knobs whose values the launch needs too. */
@@ -64,18 +64,28 @@ const VECTOR_TRANSPOSED: VectorKnobs = { WIDTH: 4, SLICES: 16 };
 /** On an emulation the barrier before adding up slices would take three quarters of the time. */
 const VECTOR_UNSLICED: VectorKnobs = { WIDTH: 16, SLICES: 1 };
 
-/**
- * Chooses by shape and kind of device.
- * @param software a CPU emulates the GPU
- */
-export function choose(shape: ProductShape, software: boolean): Choice {
+/** What a choice depends on besides the shape. */
+export interface ProductDevice {
+  /** A CPU emulates the GPU. */
+  readonly software: boolean;
+  has(feature: "subgroups"): boolean;
+}
+
+/** Chooses by shape and kind of device. */
+export function choose(shape: ProductShape, device: ProductDevice): Choice {
+  const { software } = device;
   // Decoding: few rows leave nearly all of a tile empty.
   if (fitsVector(shape)) {
     const onGpu = shape.transposeB ? VECTOR_TRANSPOSED : VECTOR;
     return { kernel: "vector", knobs: software ? VECTOR_UNSLICED : onGpu };
   }
   // An emulation's lanes gain nothing from sharing a tile, and its barriers cost more than the arithmetic.
-  if (software) return { kernel: "direct", knobs: DIRECT };
+  if (software) {
+    const quads = device.has("subgroups") && fitsQuads(shape);
+    // Idle rows of a workgroup would not be skipped there.
+    const knobs = quads ? { ...DIRECT, HEIGHT: Math.min(DIRECT.HEIGHT, Math.ceil(shape.M / 8)) } : DIRECT;
+    return { kernel: quads ? "quads" : "direct", knobs };
+  }
   const knobs = tilesOf(shape, LARGE) * shape.batch >= ENOUGH_LARGE_TILES ? LARGE : SMALL;
   return { kernel: "tiled", splits: splitsOf(shape, tilesOf(shape, knobs)), knobs };
 }
@@ -88,10 +98,15 @@ export function readsVectors({ M, N, K, transposeA, transposeB }: ProductShape):
   return { a: (transposeA ? M : K) % 4 === 0, b: (transposeB ? K : N) % 4 === 0 };
 }
 
+/** Whether the direct kernel for quads can do it. */
+export function fitsQuads(shape: ProductShape): boolean {
+  const vectors = readsVectors(shape);
+  return vectors.a && vectors.b && shape.K % 4 === 0;
+}
+
 /** Whether the vector kernel can do it. */
 export function fitsVector(shape: ProductShape): boolean {
-  const vectors = readsVectors(shape);
-  return shape.M <= VECTOR_ROWS && !shape.transposeA && vectors.a && vectors.b;
+  return shape.M <= VECTOR_ROWS && !shape.transposeA && fitsQuads(shape);
 }
 
 /** Tiles of one matrix of y. */

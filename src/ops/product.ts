@@ -1,11 +1,20 @@
 import directKernel from "../../kernels/matmul/direct.wgsl";
+import quadsKernel from "../../kernels/matmul/direct_subgroup.wgsl";
 import tiledKernel from "../../kernels/matmul/tiled.wgsl";
 import vectorKernel from "../../kernels/matmul/vector.wgsl";
 import type { Device } from "../gpu/device.ts";
 import { empty } from "../tensor/create.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { share } from "../tensor/view.ts";
-import { type Choice, choose, type ProductShape, readsVectors, type TiledChoice, tilesOf } from "./choice.ts";
+import {
+  type Choice,
+  choose,
+  type DirectKnobs,
+  type ProductShape,
+  readsVectors,
+  type TiledChoice,
+  tilesOf,
+} from "./choice.ts";
 import { columnSums } from "./columns.ts";
 import { type Activation, activationNumber } from "./unary.ts";
 
@@ -58,7 +67,7 @@ export function product(device: Device, options: Product): void {
   const { M, N, K, batch = 1, transposeA = false, transposeB = false, bias, activation } = options;
   if (M * N * batch === 0) return;
   const shape = { M, N, K, batch, transposeA, transposeB, epilogue: Boolean(bias ?? activation) };
-  const choice = options.choice ?? choose(shape, device.software);
+  const choice = options.choice ?? choose(shape, device);
   if (choice.kernel === "tiled" && choice.splits > 1) {
     split(device, options, shape, choice);
   } else {
@@ -99,9 +108,12 @@ function launch(device: Device, options: Product, shape: ProductShape, choice: C
   };
   const z = Math.min(batch, MOST_MATRICES);
   switch (choice.kernel) {
+    case "quads": {
+      const knobs = { ...flags, TRANSPOSE_A: transposeA, ...choice.knobs };
+      device.dispatch(quadsKernel, "forward", buffers, params, [directTiles(shape, choice.knobs), 1, z], knobs);
+      return;
+    }
     case "direct": {
-      const { WIDTH, HEIGHT } = choice.knobs;
-      const tiles = Math.ceil(M / (8 * HEIGHT)) * Math.ceil(N / (4 * WIDTH));
       const vectors = readsVectors(shape);
       const words = {
         ELEMENTS_A: !vectors.a,
@@ -111,7 +123,7 @@ function launch(device: Device, options: Product, shape: ProductShape, choice: C
         TAIL: K % 4 !== 0,
       };
       const knobs = { ...flags, ...words, TRANSPOSE_A: transposeA, ...choice.knobs };
-      device.dispatch(directKernel, "forward", buffers, params, [tiles, 1, z], knobs);
+      device.dispatch(directKernel, "forward", buffers, params, [directTiles(shape, choice.knobs), 1, z], knobs);
       return;
     }
     case "vector": {
@@ -129,4 +141,9 @@ function launch(device: Device, options: Product, shape: ProductShape, choice: C
       device.dispatch(tiledKernel, "forward", buffers, { ...params, splits, chunk }, [tiles, 1, matrices], knobs);
     }
   }
+}
+
+/** Workgroups of the direct kernels, whose invocations make 8 x 4 results. */
+function directTiles({ M, N }: ProductShape, { WIDTH, HEIGHT }: DirectKnobs): number {
+  return Math.ceil(M / (8 * HEIGHT)) * Math.ceil(N / (4 * WIDTH));
 }

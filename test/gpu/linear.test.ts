@@ -84,6 +84,7 @@ describe.each(names)("linear with %s", (activation) => {
       { kernel: "direct", knobs: { WIDTH: 8, HEIGHT: 4 } },
       { kernel: "vector", knobs: { WIDTH: 4, SLICES: 16 } },
     ];
+    if (device.has("subgroups")) choices.push({ kernel: "quads", knobs: { WIDTH: 8, HEIGHT: 1 } });
     // Compiling this one takes an emulation seconds; a single function tells whether the call is there.
     if (activation === "silu")
       choices.push({ kernel: "tiled", splits: 1, knobs: { WIDTH: 8, HEIGHT: 8, BLOCKS_M: 1, BLOCKS_N: 1 } });

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
-import { type Choice, fitsVector, type ProductShape, type TiledKnobs } from "../../src/ops/choice.ts";
+import { type Choice, fitsQuads, fitsVector, type ProductShape, type TiledKnobs } from "../../src/ops/choice.ts";
 import { product } from "../../src/ops/product.ts";
 import { full, tensor } from "../../src/tensor/create.ts";
 import { keep } from "../../src/tensor/scope.ts";
@@ -115,6 +115,8 @@ const tiled =
 const SQUARE: TiledKnobs = { WIDTH: 16, HEIGHT: 16, BLOCKS_M: 1, BLOCKS_N: 1 };
 const LARGE: TiledKnobs = { WIDTH: 8, HEIGHT: 8, BLOCKS_M: 2, BLOCKS_N: 2 };
 const UNEVEN: TiledKnobs = { WIDTH: 4, HEIGHT: 8, BLOCKS_M: 2, BLOCKS_N: 1, DEPTH: 8 };
+const DIRECT = { kernel: "direct", knobs: { WIDTH: 4, HEIGHT: 2 } } as const;
+const QUADS = { kernel: "quads", knobs: { WIDTH: 4, HEIGHT: 2 } } as const;
 const VECTOR = { kernel: "vector", knobs: { WIDTH: 2, SLICES: 8 } } as const;
 
 // The kernel for GPUs compiles and runs slowly on an emulation, so it gets fewer sizes.
@@ -123,5 +125,10 @@ describe("products of whole numbers are exact", () => {
   test("tiled", () => sweep(tiled(SQUARE, 1, [1, 17, 65], false)));
   test("tiled, each block of results in four parts", () => sweep(tiled(LARGE, 1, [3, 31, 65], true)));
   test("tiled, two parts, and split along K", () => sweep(tiled(UNEVEN, 3, [1, 16, 33], false)));
+  test("direct, by vectors", () => sweep((shape) => (fitsQuads(shape) ? DIRECT : null)));
+  test("direct, by vectors that quads share", ({ skip }) => {
+    if (!device.has("subgroups")) skip();
+    return sweep((shape) => (fitsQuads(shape) ? QUADS : null));
+  });
   test("vector", () => sweep((shape) => (fitsVector(shape) ? VECTOR : null)));
 });

@@ -1,0 +1,190 @@
+// Matrix product without workgroup memory, a shared by quads: y = activation(a b + bias), or added to y.
+// Shapes: a (M, K) and b (K, N), or stored transposed. As direct.wgsl, but the four invocations of a quad, which need
+// the same rows of a, read one vector each and hand it to the others: a third fewer loads, which on an emulation cost
+// more than the arithmetic. Relies on quads being neighbours along x, as they are where WIDTH is a multiple of 4 and
+// invocations are numbered in order. An `enable` is for a whole file, hence a second one.
+// Every row of an operand, as stored, must be a multiple of 4, and so must K.
+// Batches: matrix z = (major, minor) of y takes a and b from the steps given, 0 where they are shared.
+// Dispatch: x = ceil(M / (8 HEIGHT)) * ceil(N / (4 WIDTH)) tiles of y, rows of tiles first; z = matrices.
+
+enable subgroups;
+
+override WIDTH: u32 = 8u;              // invocations of a workgroup along N, a multiple of 4
+override HEIGHT: u32 = 4u;             // and along M
+override TRANSPOSE_A: bool = false;    // a is stored (K, M)
+override TRANSPOSE_B: bool = false;    // b is stored (N, K)
+override BIAS: bool = false;           // add bias to every row
+override ACTIVATION: u32 = 0u;         // a number of elementwise/unary.wgsl
+override ADD: bool = false;            // y += result
+
+struct Params {
+  M: u32,
+  N: u32,
+  K: u32,
+  batch: u32,      // Z, matrices of y
+  minor: u32,      // matrices along the minor batch axis
+  a_steps: vec2u,  // elements between matrices of a along the major and the minor batch axis
+  b_steps: vec2u,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> a: array<vec4f>;       // (Z, M, K) or (Z, K, M)
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;       // (Z, K, N) or (Z, N, K)
+@group(0) @binding(3) var<storage, read> bias: array<f32>;      // (N)
+@group(0) @binding(4) var<storage, read_write> y: array<f32>;   // (Z, M, N)
+
+// exp without overflow, and exactly 0 where the result would be subnormal.
+fn safe_exp(x: vec4f) -> vec4f {
+  return select(exp(clamp(x, vec4f(-87.0), vec4f(88.7))), vec4f(0.0), x < vec4f(-87.0));
+}
+
+fn sigmoid(x: vec4f) -> vec4f {
+  return 1.0 / (1.0 + safe_exp(-x));
+}
+
+// By series near 0, where 1 - 2 / (e^2x + 1) cancels; the built-in is NaN from 89 on some devices.
+fn safe_tanh(x: vec4f) -> vec4f {
+  let squared = x * x;
+  let series = x * (1.0 - squared * (1.0 / 3.0 - squared * (2.0 / 15.0)));
+  let whole = 1.0 - 2.0 / (exp(clamp(2.0 * x, vec4f(-30.0), vec4f(30.0))) + 1.0);
+  return select(whole, series, abs(x) < vec4f(0.1));
+}
+
+// Phi(x), the normal distribution function.
+fn normal_cdf(x: vec4f) -> vec4f {
+  let z = abs(x) * 0.7071067811865476;
+  let t = 1.0 / (1.0 + 0.3275911 * z);
+  let polynomial = t * (0.254829592 + t * (-0.284496736 + t * (1.421413741 + t * (-1.453152027 + t * 1.061405429))));
+  let tail = 0.5 * polynomial * safe_exp(-z * z);
+  return select(tail, 1.0 - tail, x > vec4f(0.0));
+}
+
+fn gelu_tanh_inner(x: vec4f) -> vec4f {
+  let bounded = clamp(x, vec4f(-30.0), vec4f(30.0));
+  return safe_tanh(0.7978845608028654 * (bounded + 0.044715 * bounded * bounded * bounded));
+}
+
+// The functions of elementwise/unary.wgsl, by their numbers there; 0 is the identity.
+fn activate(v: vec4f) -> vec4f {
+  switch (ACTIVATION) {
+    case 6u: { return safe_tanh(v); }
+    case 7u: { return sigmoid(v); }
+    case 8u: { return select(v, vec4f(0.0), v < vec4f(0.0)); }
+    case 9u: { return select(v * v, vec4f(0.0), v < vec4f(0.0)); }
+    case 10u: { return v * normal_cdf(v); }
+    case 11u: { return 0.5 * v * (1.0 + gelu_tanh_inner(v)); }
+    case 12u: { return v * sigmoid(v); }
+    default: { return v; }
+  }
+}
+
+// Stores one element of y if it is inside the row.
+fn put(at: u32, column: u32, value: f32) {
+  if (column < params.N) {
+    if (ADD) {
+      y[at] += value;
+    } else {
+      y[at] = value;
+    }
+  }
+}
+
+// Finishes four neighbours of a row of y and stores those that are inside it.
+fn store(matrix: u32, row: u32, column: u32, sum: vec4f) {
+  if (row < params.M) {
+    var v = sum;
+    if (BIAS) {
+      v += vec4f(bias[column], bias[column + 1u], bias[column + 2u], bias[column + 3u]);
+    }
+    v = activate(v);
+    let at = (matrix * params.M + row) * params.N + column;
+    put(at, column, v.x);
+    put(at + 1u, column + 1u, v.y);
+    put(at + 2u, column + 2u, v.z);
+    put(at + 3u, column + 3u, v.w);
+  }
+}
+
+// Vector p of a in each invocation of a quad, of all four.
+fn gather(p: u32) -> mat4x4f {
+  let own = a[p];
+  return mat4x4f(quadBroadcast(own, 0u), quadBroadcast(own, 1u), quadBroadcast(own, 2u), quadBroadcast(own, 3u));
+}
+
+// Rows m to m + 3 of a, columns k to k + 3; the matrix holds a row in each of its columns. Row M - 1 repeats.
+fn gather_a(start: u32, m: u32, k: u32, member: u32) -> mat4x4f {
+  if (TRANSPOSE_A) {
+    return transpose(gather((start + min(m, params.M - 4u) + (k + member) * params.M) / 4u));
+  }
+  return gather((start + k + min(m + member, params.M - 1u) * params.K) / 4u);
+}
+
+// Rows k to k + 3 of b, columns n to n + 3, likewise.
+fn load_vectors_b(start: u32, k: u32, n: u32) -> mat4x4f {
+  if (TRANSPOSE_B) {
+    let step = params.K / 4u;
+    let p = (start + k) / 4u;
+    let last = params.N - 1u;
+    return transpose(mat4x4f(
+      b[p + min(n, last) * step],
+      b[p + min(n + 1u, last) * step],
+      b[p + min(n + 2u, last) * step],
+      b[p + min(n + 3u, last) * step],
+    ));
+  }
+  let step = params.N / 4u;
+  let p = (start + min(n, params.N - 4u)) / 4u + k * step;
+  return mat4x4f(b[p], b[p + step], b[p + 2u * step], b[p + 3u * step]);
+}
+
+// c + (four elements of a row of a) times (four rows of b).
+fn multiply(c: vec4f, a: vec4f, b: mat4x4f) -> vec4f {
+  return fma(vec4f(a.w), b[3], fma(vec4f(a.z), b[2], fma(vec4f(a.y), b[1], fma(vec4f(a.x), b[0], c))));
+}
+
+@compute @workgroup_size(WIDTH, HEIGHT)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
+  @builtin(subgroup_invocation_id) lane: u32,
+) {
+  let tiles = (params.N + 4u * WIDTH - 1u) / (4u * WIDTH);
+  let tile = group.x + group.y * groups.x;
+  let m = (tile / tiles * HEIGHT + local.y) * 8u;
+  let n = (tile % tiles * WIDTH + local.x) * 4u;
+  // No invocation may leave before the others have what it read: those outside only do not store.
+  for (var z = group.z; z < params.batch; z += groups.z) {
+    let major = z / params.minor;
+    let minor = z % params.minor;
+    let start_a = major * params.a_steps.x + minor * params.a_steps.y;
+    let start_b = major * params.b_steps.x + minor * params.b_steps.y;
+    // Named one by one: emulations keep arrays in memory.
+    var c0 = vec4f();
+    var c1 = vec4f();
+    var c2 = vec4f();
+    var c3 = vec4f();
+    var c4 = vec4f();
+    var c5 = vec4f();
+    var c6 = vec4f();
+    var c7 = vec4f();
+    for (var k = 0u; k < params.K; k += 4u) {
+      let right = load_vectors_b(start_b, k, n);
+      let upper = gather_a(start_a, m, k, lane % 4u);
+      c0 = multiply(c0, upper[0], right);
+      c1 = multiply(c1, upper[1], right);
+      c2 = multiply(c2, upper[2], right);
+      c3 = multiply(c3, upper[3], right);
+      let lower = gather_a(start_a, m + 4u, k, lane % 4u);
+      c4 = multiply(c4, lower[0], right);
+      c5 = multiply(c5, lower[1], right);
+      c6 = multiply(c6, lower[2], right);
+      c7 = multiply(c7, lower[3], right);
+    }
+    // One call in a loop: a copy of the code for each row would take a second to compile.
+    let rows = array<vec4f, 8>(c0, c1, c2, c3, c4, c5, c6, c7);
+    for (var r = 0u; r < 8u; r++) {
+      store(z, m + r, n, rows[r]);
+    }
+  }
+}
