@@ -8,9 +8,9 @@
 // and a lane keeps its unit; with more of them each launch runs one step, with SOURCE 2, and hn must not be h0.
 // Source: Cho et al. 2014 with the reset gate after the product, as in torch.nn.GRU; its gate order and bias pair.
 
-override LANES: u32 = 128u;     // invocations a workgroup, a multiple of UNITS; LANES / UNITS of them share the sums of a unit
-override UNITS: u32 = 128u;     // units a workgroup: H or more for whole sequences
-override SPAN: u32 = 128u;      // hidden values an entry in workgroup memory: K with SOURCE 0, else 1
+override LANES: u32 = 64u;      // invocations a workgroup, a multiple of UNITS; LANES / UNITS of them share the sums of a unit
+override UNITS: u32 = 32u;      // units a workgroup: H or more for whole sequences
+override SPAN: u32 = 32u;       // hidden values an entry in workgroup memory: K with SOURCE 0, else 1
 override SOURCE: u32 = 0u;      // where h' is read: 0 workgroup memory, 1 tape, 2 h0
 override ALIGNED: bool = true;  // H is a multiple of 4
 

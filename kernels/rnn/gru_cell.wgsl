@@ -7,9 +7,8 @@
 // Dispatch: ceil(H / UNITS) x B workgroups. hn must not be h0.
 // Source: Cho et al. 2014 with the reset gate after the product, as in torch.nn.GRU.
 
-override LANES: u32 = 128u;  // invocations a workgroup, a multiple of UNITS; LANES / UNITS lanes share the inner sum of a unit
+override LANES: u32 = 64u;  // invocations a workgroup, a multiple of UNITS; LANES / UNITS lanes share the inner sum of a unit
 override UNITS: u32 = 16u;   // units a workgroup
-override SPAN: u32 = 256u;   // values of h0 held in workgroup memory at a time
 
 struct Params {
   width: u32,   // H
@@ -26,22 +25,18 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> hn: array<f32>;   // (.., B, H)
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;    // (B, H), hn of this layer
 
-var<workgroup> values: array<f32, SPAN>;                    // a part of h0
 var<workgroup> parts: array<vec4f, LANES - UNITS + 1u>;  // sums of the lanes that help another
 
-fn safe_exp(x: vec4f) -> vec4f {
-  return select(exp(clamp(x, vec4f(-87.0), vec4f(88.7))), vec4f(0.0), x < vec4f(-87.0));
+fn sigmoid1(x: f32) -> f32 {
+  return 1.0 / (1.0 + exp(clamp(-x, -87.0, 87.0)));
 }
 
-fn sigmoid(x: vec4f) -> vec4f {
-  return 1.0 / (1.0 + safe_exp(-x));
-}
-
-fn safe_tanh(x: vec4f) -> vec4f {
+// By series near 0, where 1 - 2 / (e^2x + 1) cancels; the built-in is NaN from 89 on some devices.
+fn tanh1(x: f32) -> f32 {
   let squared = x * x;
   let series = x * (1.0 - squared * (1.0 / 3.0 - squared * (2.0 / 15.0)));
-  let whole = 1.0 - 2.0 / (exp(clamp(2.0 * x, vec4f(-30.0), vec4f(30.0))) + 1.0);
-  return select(whole, series, abs(x) < vec4f(0.1));
+  let whole = 1.0 - 2.0 / (exp(clamp(2.0 * x, -30.0, 30.0)) + 1.0);
+  return select(whole, series, abs(x) < 0.1);
 }
 
 @compute @workgroup_size(LANES)
@@ -51,16 +46,8 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   let weight = min(unit, width - 1u);
   let state = params.slot + group.y * width;
   var sum = vec4f(0.0);
-  for (var first = 0u; first < width; first += SPAN) {
-    let count = min(SPAN, width - first);
-    workgroupBarrier();
-    for (var k = lane; k < count; k += LANES) {
-      values[k] = h0[state + first + k];
-    }
-    workgroupBarrier();
-    for (var k = lane / UNITS; k < count; k += LANES / UNITS) {
-      sum += weights[weight + (first + k) * width] * values[k];
-    }
+  for (var k = lane / UNITS; k < width; k += LANES / UNITS) {
+    sum += weights[weight + k * width] * h0[state + k];
   }
   if (lane >= UNITS) {
     parts[lane - UNITS] = sum;
@@ -76,9 +63,10 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
       row = tokens[group.y];
     }
     let a = row * 3u * width + unit;
-    let gates = sigmoid(sum + vec4f(table[a], table[a + width], 0.0, 0.0));
-    let n = safe_tanh(vec4f(table[a + 2u * width] + gates.x * sum.z)).x;
-    let h = n + gates.y * (h0[state + unit] - n);
+    let r = sigmoid1(table[a] + sum.x);
+    let z = sigmoid1(table[a + width] + sum.y);
+    let n = tanh1(table[a + 2u * width] + r * sum.z);
+    let h = n + z * (h0[state + unit] - n);
     hn[state + unit] = h;
     y[group.y * width + unit] = h;
   }

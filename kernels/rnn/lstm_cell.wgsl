@@ -7,9 +7,8 @@
 // Dispatch: ceil(H / UNITS) x B workgroups. hn, cn must not be h0, c0.
 // Source: Hochreiter and Schmidhuber 1997; Gers et al. 2000; gate order of torch.nn.LSTM.
 
-override LANES: u32 = 128u;  // invocations a workgroup, a multiple of UNITS; LANES / UNITS lanes share the inner sum of a unit
+override LANES: u32 = 64u;  // invocations a workgroup, a multiple of UNITS; LANES / UNITS lanes share the inner sum of a unit
 override UNITS: u32 = 16u;   // units a workgroup
-override SPAN: u32 = 256u;   // values of h0 held in workgroup memory at a time
 
 struct Params {
   width: u32,   // H
@@ -28,22 +27,18 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> cn: array<f32>;   // (.., B, H)
 @group(0) @binding(8) var<storage, read_write> y: array<f32>;    // (B, H), hn of this layer
 
-var<workgroup> values: array<f32, SPAN>;                    // a part of h0
 var<workgroup> parts: array<vec4f, LANES - UNITS + 1u>;  // sums of the lanes that help another
 
-fn safe_exp(x: vec4f) -> vec4f {
-  return select(exp(clamp(x, vec4f(-87.0), vec4f(88.7))), vec4f(0.0), x < vec4f(-87.0));
+fn sigmoid1(x: f32) -> f32 {
+  return 1.0 / (1.0 + exp(clamp(-x, -87.0, 87.0)));
 }
 
-fn sigmoid(x: vec4f) -> vec4f {
-  return 1.0 / (1.0 + safe_exp(-x));
-}
-
-fn safe_tanh(x: vec4f) -> vec4f {
+// By series near 0, where 1 - 2 / (e^2x + 1) cancels; the built-in is NaN from 89 on some devices.
+fn tanh1(x: f32) -> f32 {
   let squared = x * x;
   let series = x * (1.0 - squared * (1.0 / 3.0 - squared * (2.0 / 15.0)));
-  let whole = 1.0 - 2.0 / (exp(clamp(2.0 * x, vec4f(-30.0), vec4f(30.0))) + 1.0);
-  return select(whole, series, abs(x) < vec4f(0.1));
+  let whole = 1.0 - 2.0 / (exp(clamp(2.0 * x, -30.0, 30.0)) + 1.0);
+  return select(whole, series, abs(x) < 0.1);
 }
 
 @compute @workgroup_size(LANES)
@@ -53,16 +48,8 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   let weight = min(unit, width - 1u);
   let state = params.slot + group.y * width;
   var sum = vec4f(0.0);
-  for (var first = 0u; first < width; first += SPAN) {
-    let count = min(SPAN, width - first);
-    workgroupBarrier();
-    for (var k = lane; k < count; k += LANES) {
-      values[k] = h0[state + first + k];
-    }
-    workgroupBarrier();
-    for (var k = lane / UNITS; k < count; k += LANES / UNITS) {
-      sum += weights[weight + (first + k) * width] * values[k];
-    }
+  for (var k = lane / UNITS; k < width; k += LANES / UNITS) {
+    sum += weights[weight + k * width] * h0[state + k];
   }
   if (lane >= UNITS) {
     parts[lane - UNITS] = sum;
@@ -78,10 +65,12 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
       row = tokens[group.y];
     }
     let z = row * 4u * width + unit;
-    let sums = sum + vec4f(table[z], table[z + width], table[z + 2u * width], table[z + 3u * width]);
-    let gates = sigmoid(sums);
-    let c = gates.y * c0[state + unit] + gates.x * safe_tanh(sums).z;
-    let h = gates.w * safe_tanh(vec4f(c)).x;
+    let i = sigmoid1(table[z] + sum.x);
+    let f = sigmoid1(table[z + width] + sum.y);
+    let g = tanh1(table[z + 2u * width] + sum.z);
+    let o = sigmoid1(table[z + 3u * width] + sum.w);
+    let c = f * c0[state + unit] + i * g;
+    let h = o * tanh1(c);
     cn[state + unit] = c;
     hn[state + unit] = h;
     y[group.y * width + unit] = h;

@@ -7,9 +7,9 @@
 // dh. One workgroup along x (UNITS >= H) may run any number; with more of them each launch runs one, without SHARED.
 // Source: Werbos 1990 (backpropagation through time); Elman 1990.
 
-override LANES: u32 = 128u;     // invocations a workgroup, a multiple of UNITS / 4
-override UNITS: u32 = 128u;     // units a workgroup, a multiple of 4: H or more for whole sequences
-override SPAN: u32 = 128u;      // units in workgroup memory: UNITS with SHARED, else 1
+override LANES: u32 = 32u;      // invocations a workgroup, a multiple of UNITS / 4
+override UNITS: u32 = 32u;      // units a workgroup, a multiple of 4: H or more for whole sequences
+override SPAN: u32 = 32u;       // units in workgroup memory: UNITS with SHARED, else 1
 override SHARED: bool = true;   // dz of a step and dh are handed on in workgroup memory
 override ALIGNED: bool = true;  // H is a multiple of 4
 override RELU: bool = false;    // f is relu instead of tanh
@@ -59,7 +59,7 @@ fn runs(t: u32, entry: u32) -> bool {
 }
 
 // Four values of dz of an entry.
-fn load_gradient(begin: u32, m: u32) -> vec4f {
+fn rnn_gradient(begin: u32, m: u32) -> vec4f {
   let at = begin + m;
   if (SHARED) {
     return vec4f(gradient[at], gradient[at + 1u], gradient[at + 2u], gradient[at + 3u]);
@@ -78,7 +78,7 @@ fn rnn_product_back(weight: u32, begin: vec4u, slice: u32, slices: u32) -> mat4x
   for (var m = slice * 4u; m < params.width; m += slices * 4u) {
     let at = weight + m * width;
     let w = mat4x4f(weights[at], weights[at + width], weights[at + 2u * width], weights[at + 3u * width]);
-    let d = mat4x4f(load_gradient(begin.x, m), load_gradient(begin.y, m), load_gradient(begin.z, m), load_gradient(begin.w, m));
+    let d = mat4x4f(rnn_gradient(begin.x, m), rnn_gradient(begin.y, m), rnn_gradient(begin.z, m), rnn_gradient(begin.w, m));
     sum += w * d;
   }
   return sum;

@@ -6,9 +6,8 @@
 // Dispatch: ceil(H / UNITS) x B workgroups. hn must not be h0.
 // Source: Elman 1990, "Finding structure in time"; torch.nn.RNN.
 
-override LANES: u32 = 128u;  // invocations a workgroup, a multiple of UNITS; LANES / UNITS lanes share the inner sum of a unit
+override LANES: u32 = 64u;  // invocations a workgroup, a multiple of UNITS; LANES / UNITS lanes share the inner sum of a unit
 override UNITS: u32 = 16u;   // units a workgroup
-override SPAN: u32 = 256u;   // values of h0 held in workgroup memory at a time
 override RELU: bool = false; // f is relu instead of tanh
 
 struct Params {
@@ -26,14 +25,14 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> hn: array<f32>;   // (.., B, H)
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;    // (B, H), hn of this layer
 
-var<workgroup> values: array<f32, SPAN>;                    // a part of h0
 var<workgroup> parts: array<f32, LANES - UNITS + 1u>;    // sums of the lanes that help another
 
-fn safe_tanh(x: vec4f) -> vec4f {
+// By series near 0, where 1 - 2 / (e^2x + 1) cancels; the built-in is NaN from 89 on some devices.
+fn tanh1(x: f32) -> f32 {
   let squared = x * x;
   let series = x * (1.0 - squared * (1.0 / 3.0 - squared * (2.0 / 15.0)));
-  let whole = 1.0 - 2.0 / (exp(clamp(2.0 * x, vec4f(-30.0), vec4f(30.0))) + 1.0);
-  return select(whole, series, abs(x) < vec4f(0.1));
+  let whole = 1.0 - 2.0 / (exp(clamp(2.0 * x, -30.0, 30.0)) + 1.0);
+  return select(whole, series, abs(x) < 0.1);
 }
 
 @compute @workgroup_size(LANES)
@@ -43,16 +42,8 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   let weight = min(unit, width - 1u);
   let state = params.slot + group.y * width;
   var sum = 0.0;
-  for (var first = 0u; first < width; first += SPAN) {
-    let count = min(SPAN, width - first);
-    workgroupBarrier();
-    for (var k = lane; k < count; k += LANES) {
-      values[k] = h0[state + first + k];
-    }
-    workgroupBarrier();
-    for (var k = lane / UNITS; k < count; k += LANES / UNITS) {
-      sum += weights[weight + (first + k) * width] * values[k];
-    }
+  for (var k = lane / UNITS; k < width; k += LANES / UNITS) {
+    sum += weights[weight + k * width] * h0[state + k];
   }
   if (lane >= UNITS) {
     parts[lane - UNITS] = sum;
@@ -70,7 +61,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     let z = sum + table[row * width + unit];
     var h = max(z, 0.0);
     if (!RELU) {
-      h = safe_tanh(vec4f(z)).x;
+      h = tanh1(z);
     }
     hn[state + unit] = h;
     y[group.y * width + unit] = h;

@@ -69,6 +69,6 @@ function sharers(owners: number, most: number, terms: number): number {
 }
 
 /** Workgroup sizes of the kernels that make one step of one batch entry. */
-export function cellTile(software: boolean): { readonly LANES: number; readonly UNITS: number; readonly SPAN: number } {
-  return software ? { LANES: 32, UNITS: 32, SPAN: 256 } : { LANES: 256, UNITS: 16, SPAN: 256 };
+export function cellTile(software: boolean): { readonly LANES: number; readonly UNITS: number } {
+  return software ? { LANES: 32, UNITS: 32 } : { LANES: 256, UNITS: 16 };
 }
