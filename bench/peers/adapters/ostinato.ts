@@ -28,12 +28,15 @@ import {
 /** Tensors by the name of the result they hold; a result may come in parts. */
 type Results = Readonly<Record<string, Tensor | readonly Tensor[]>>;
 
-/** Work that is one captured call. */
-function replayed(device: Device, run: () => Results): Work {
+/**
+ * Work that is one captured call.
+ * @param begin runs once, in the first step, and returns what to capture
+ */
+function replayed(device: Device, begin: () => () => Results): Work {
   let plan: Plan<Results> | undefined;
   return {
     async step() {
-      plan ??= await capture(device, run);
+      plan ??= await capture(device, begin());
       plan.replay();
     },
     sync: () => device.sync(),
@@ -85,7 +88,7 @@ function lstmTraining(device: Device, { sizes, inputs, parameters }: LstmTrain):
   const { lr, beta1, beta2, eps } = ADAM;
   const optimizer = new Adam(trained, { lr, betas: [beta1, beta2], eps });
   const [ids, targets] = [inputs.ids, inputs.targets].map(({ data, shape }) => tensor(device, data, shape));
-  return replayed(device, () => {
+  return replayed(device, () => () => {
     optimizer.zeroGrad();
     const loss = crossEntropy(model.forward(ids).logits, targets);
     backward(loss);
@@ -105,14 +108,16 @@ function lstmOnDevice(device: Device, { sizes, inputs, parameters }: LstmGenerat
   );
   return replayed(device, () => {
     const decoder = model.decoder();
-    let [token, now] = [first, state];
-    const tokens = noise.map((row) => {
-      const next = decoder.step(token, now);
-      now = next.state;
-      token = argmax(add(next.logits, row));
-      return token;
-    });
-    return { tokens };
+    return () => {
+      let [token, now] = [first, state];
+      const tokens = noise.map((row) => {
+        const next = decoder.step(token, now);
+        now = next.state;
+        token = argmax(add(next.logits, row));
+        return token;
+      });
+      return { tokens };
+    };
   });
 }
 
@@ -158,21 +163,21 @@ function prepare(device: Device, workload: Workload): Work {
   switch (workload.kind) {
     case "matmul": {
       const [a, b] = [upload(workload.inputs.a), upload(workload.inputs.b)];
-      return replayed(device, () => ({ y: matmul(a, b) }));
+      return replayed(device, () => () => ({ y: matmul(a, b) }));
     }
     case "softmax": {
       const x = upload(workload.inputs.x);
-      return replayed(device, () => ({ y: softmax(x) }));
+      return replayed(device, () => () => ({ y: softmax(x) }));
     }
     case "layernorm": {
       const [x, gain, bias] = [workload.inputs.x, workload.inputs.g, workload.inputs.b].map(upload);
-      return replayed(device, () => ({ y: layerNorm(x, gain, bias, workload.sizes.eps) }));
+      return replayed(device, () => () => ({ y: layerNorm(x, gain, bias, workload.sizes.eps) }));
     }
     case "crossEntropy": {
       const x = upload(workload.inputs.x);
       const targets = uploadIds(workload.inputs.targets);
       x.requiresGrad = true;
-      return replayed(device, () => {
+      return replayed(device, () => () => {
         const loss = crossEntropy(x, targets);
         backward(loss);
         return { loss, dx: x.grad as Tensor };
