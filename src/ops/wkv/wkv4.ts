@@ -8,6 +8,7 @@ import { empty, zeros } from "../../tensor/create.ts";
 import { sameShape, show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats } from "../check.ts";
+import { placeOf } from "./place.ts";
 import { layOut, makeRegion, windowOf } from "./region.ts";
 
 export interface Wkv4Options {
@@ -111,8 +112,8 @@ function gradients(device: Device, { k, v, kept }: Saved, dy: Tensor, dafter: Gr
     shares: 2 * rows * parts,
   });
   const sums = makeRegion(device, { at, size });
-  const dk = place(device, sink, INPUT.k, k.shape);
-  const dv = place(device, sink, INPUT.v, k.shape);
+  const dk = placeOf(device, sink, INPUT.k, k.shape);
+  const dv = placeOf(device, sink, INPUT.v, k.shape);
   const params = { ...run, joints: at.joints, shares: at.shares };
   const buffers = { k, v, kept, dy, dafter: dafter ?? kept, dk: dk.grad, dv: dv.grad, sums };
   const knobs = { ADD_K: dk.accumulate, ADD_V: dv.accumulate };
@@ -121,20 +122,12 @@ function gradients(device: Device, { k, v, kept }: Saved, dy: Tensor, dafter: Gr
   const dbefore = sink.needs(INPUT.state) ? windowOf(sums, at.before, [3, rows / channels, channels]) : null;
   if (!sink.needs(INPUT.decay) && !sink.needs(INPUT.first)) return [null, null, dk.returned, dv.returned, dbefore];
 
-  const ddecay = place(device, sink, INPUT.decay, [channels]);
-  const dfirst = place(device, sink, INPUT.first, [channels]);
+  const ddecay = placeOf(device, sink, INPUT.decay, [channels]);
+  const dfirst = placeOf(device, sink, INPUT.first, [channels]);
   const out = { parts: sums, kept, ddecay: ddecay.grad, dfirst: dfirst.grad };
   const added = { ADD_DECAY: ddecay.accumulate, ADD_FIRST: dfirst.accumulate };
   device.dispatch(backwardKernel, "collect", out, params, groupsOf(2 * channels), added);
   return [ddecay.returned, dfirst.returned, dk.returned, dv.returned, dbefore];
-}
-
-/** Where a gradient is written: a leaf's own memory, or a fresh tensor that backward returns. */
-function place(device: Device, sink: GradSink, input: number, shape: readonly number[]) {
-  const into = sink.needs(input) ? sink.into(input) : null;
-  if (into) return { ...into, returned: null };
-  const grad = empty(device, shape);
-  return { grad, accumulate: false, returned: grad };
 }
 
 const groupsOf = (lanes: number) => [Math.ceil(lanes / LANES)] as const;

@@ -2,8 +2,11 @@ import { concat } from "../../../src/ops/concat.ts";
 import { reshape } from "../../../src/ops/reshape.ts";
 import { split } from "../../../src/ops/slice.ts";
 import { wkv4 } from "../../../src/ops/wkv/wkv4.ts";
+import { wkv5, wkv6 } from "../../../src/ops/wkv/wkv6.ts";
 import { scope } from "../../../src/tensor/scope.ts";
-import type { Kind } from "../kind.ts";
+import type { FixtureCase, Kind } from "../kind.ts";
+
+const given = (fixture: FixtureCase) => (fixture.attrs.given_state ? fixture.in("s0") : null);
 
 export const kinds: Record<string, Kind> = {
   wkv4: (fixture) =>
@@ -22,4 +25,14 @@ export const kinds: Record<string, Kind> = {
       const [aa, bb, pp] = split(state, [1, 1, 1], 0);
       return { y, aa: aa!, bb: bb!, pp: pp! };
     }),
+  wkv5: (fixture) => {
+    const [r, k, v] = ["r", "k", "v"].map((name) => fixture.in(name));
+    const { y, state } = wkv5(r!, k!, v!, fixture.param("w"), fixture.param("u"), given(fixture));
+    return { y, sT: state };
+  },
+  wkv6: (fixture) => {
+    const [r, k, v, w] = ["r", "k", "v", "w"].map((name) => fixture.in(name));
+    const { y, state } = wkv6(r!, k!, v!, w!, fixture.param("u"), given(fixture));
+    return { y, sT: state };
+  },
 };
