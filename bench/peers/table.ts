@@ -66,9 +66,10 @@ export function tables(report: Report): string {
       ]),
     );
   const time = ({ medianMs, right, tokensPerSecond }: Timing, workload: string): string => {
-    const parts = [digits(medianMs), ...(right ? [] : ["WRONG"])];
     const fastest = best(workload);
-    if (Number.isFinite(fastest)) parts.push(`(${ratio(medianMs / fastest)})`);
+    const parts = [digits(medianMs)];
+    if (!right) parts.push("WRONG");
+    else if (Number.isFinite(fastest)) parts.push(`(${ratio(medianMs / fastest)})`);
     if (tokensPerSecond) parts.push(`${digits(tokensPerSecond)} tokens/s`);
     return parts.join(" ");
   };
@@ -78,7 +79,8 @@ export function tables(report: Report): string {
     heading(report),
     each("How many times as fast as each peer", withRole("peer"), (found, workload) => {
       const own = timing(workload, "ostinato");
-      return own ? ratio(found.medianMs / own.medianMs) : "-";
+      if (!own) return "-";
+      return own.right && found.right ? ratio(found.medianMs / own.medianMs) : "WRONG";
     }),
     each("Milliseconds a step, median (and as a multiple of the fastest WebGPU peer's)", gpu, time),
     each("Engines on the CPU, for information", withRole("cpu"), time),
