@@ -3,6 +3,7 @@ import { reshape } from "../../../src/ops/reshape.ts";
 import { split } from "../../../src/ops/slice.ts";
 import { wkv4 } from "../../../src/ops/wkv/wkv4.ts";
 import { wkv5, wkv6 } from "../../../src/ops/wkv/wkv6.ts";
+import { wkv7 } from "../../../src/ops/wkv/wkv7.ts";
 import { scope } from "../../../src/tensor/scope.ts";
 import type { FixtureCase, Kind } from "../kind.ts";
 
@@ -33,6 +34,11 @@ export const kinds: Record<string, Kind> = {
   wkv6: (fixture) => {
     const [r, k, v, w] = ["r", "k", "v", "w"].map((name) => fixture.in(name));
     const { y, state } = wkv6(r!, k!, v!, w!, fixture.param("u"), given(fixture));
+    return { y, sT: state };
+  },
+  wkv7: (fixture) => {
+    const [r, w, k, v, a, b] = ["r", "w", "k", "v", "a", "b"].map((name) => fixture.in(name));
+    const { y, state } = wkv7(r!, w!, k!, v!, a!, b!, given(fixture));
     return { y, sT: state };
   },
 };
