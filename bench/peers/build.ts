@@ -33,7 +33,12 @@ export async function buildAdapters(
         input: { page: join(root, "page/page.ts"), ...Object.fromEntries(adapters) },
         external: (id) => id.startsWith(`/${PACKAGES}/`),
         preserveEntrySignatures: "strict",
-        output: { entryFileNames: "[name].js", chunkFileNames: "[name].js" },
+        output: {
+          entryFileNames: "[name].js",
+          chunkFileNames: "[name].js",
+          // Compression turns a `typeof` check into a plain read in code that tfjs moves to its workers as text.
+          minify: { compress: false, mangle: true, codegen: true },
+        },
       },
     },
   })) as Rollup.RollupOutput;
