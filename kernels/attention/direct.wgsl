@@ -1,0 +1,299 @@
+// Softmax attention of forward.wgsl without workgroup memory, for CPU emulations of a GPU: there barriers are dear, and a
+// pipeline takes a second more to compile for every four KiB of workgroup memory. A GPU wants forward.wgsl.
+// An invocation has four queries and goes through their keys eight at a time. Their rows of y are brought up to date in
+// memory for each eight keys, so that the code is the same for every D and no array is needed.
+// Shapes: q (B, H, Tq, D), k and v (B, H / group, Tk, D), y as q, each anywhere in a tensor: steps = (first, batch,
+// head, row), in words. A word is four elements, or one (ELEMENTS) where D or a step does not divide by four.
+// Dispatch: x = ceil(Tq / (4 LANES)), last queries first, y = H, z = B.
+
+alias word = vec4f;                  // f32 with ELEMENTS
+alias stored = vec2u;                // u32 with ELEMENTS: keys and values are read as bits
+override LANES: u32 = 8u;            // invocations a workgroup, of four rows each
+override ELEMENTS: bool = false;
+override HALF: bool = false;         // keys and values are packed halves
+override RING: bool = false;         // keys and values lie in a ring
+override MASK: u32 = 0u;             // what mask holds: 0 nothing, 1 a count of keys a sequence, 2 a flag a key
+override SLOPES: bool = false;
+
+const HIDDEN = -1e30;                // score of a key that is not seen
+const FLOOR = -1e29;                 // where the running maximum starts: exp(HIDDEN - FLOOR) = 0
+
+struct Params {
+  queries: u32,    // Tq
+  keys: u32,       // Tk
+  size: u32,       // D
+  vectors: u32,    // D / 4, rounded up
+  group: u32,      // query heads a key head
+  left: i32,
+  right: i32,
+  scale: f32,
+  slot: u32,       // RING: where key 0 lies
+  capacity: u32,   // RING: slots
+  q_steps: vec4u,
+  k_steps: vec4u,
+  v_steps: vec4u,
+  y_steps: vec4u,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> q: array<word>;          // (B, H, Tq, D)
+@group(0) @binding(2) var<storage, read> k: array<stored>;        // (B, H / group, Tk, D)
+@group(0) @binding(3) var<storage, read> v: array<stored>;        // (B, H / group, Tk, D)
+@group(0) @binding(4) var<storage, read> mask: array<u32>;        // (B) or (B, Tk)
+@group(0) @binding(5) var<storage, read> slopes: array<f32>;      // (H)
+@group(0) @binding(6) var<storage, read_write> y: array<word>;    // (B, H, Tq, D)
+@group(0) @binding(7) var<storage, read_write> norms: array<vec2f>;   // (B, H, Tq) of (maximum, sum)
+
+// Whether key j takes part at all, for any query; keys from `last` on do not.
+fn is_kept(batch: u32, j: u32, last: i32) -> bool {
+  if (MASK == 2u) {
+    return i32(j) < last && mask[batch * params.keys + min(j, params.keys - 1u)] != 0u;
+  }
+  return i32(j) < last;
+}
+
+// Keys of a sequence that may take part.
+fn count_keys(batch: u32) -> i32 {
+  if (MASK == 1u) {
+    return min(i32(params.keys), i32(mask[batch]));
+  }
+  return i32(params.keys);
+}
+
+// exp of a difference to a maximum: 0 from -87 down.
+fn exp_below(x: vec4f) -> vec4f {
+  return select(exp(clamp(x, vec4f(-87.0), vec4f(0.0))), vec4f(0.0), x < vec4f(-87.0));
+}
+
+// Four rows (in the columns of the matrix) of the product of a column and a row.
+fn outer(a: vec4f, b: vec4f) -> mat4x4f {
+  return mat4x4f(b * a.x, b * a.y, b * a.z, b * a.w);
+}
+
+fn load_q(at: u32, d: u32) -> vec4f {
+  if (ELEMENTS) {
+    let p = at + 4u * d;
+    let inside = vec4u(4u * d) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.size);
+    return select(vec4f(), vec4f(vec4f(q[p]).x, vec4f(q[p + 1u]).x, vec4f(q[p + 2u]).x, vec4f(q[p + 3u]).x), inside);
+  }
+  return vec4f(q[at + d]);
+}
+
+fn load_k(at: u32, d: u32) -> vec4f {
+  if (ELEMENTS) {
+    let p = at + 4u * d;
+    let inside = vec4u(4u * d) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.size);
+    let bits = vec4u(vec2u(k[p]).x, vec2u(k[p + 1u]).x, vec2u(k[p + 2u]).x, vec2u(k[p + 3u]).x);
+    return select(vec4f(), bitcast<vec4f>(bits), inside);
+  }
+  if (HALF) {
+    let bits = vec2u(k[at + d]);
+    return vec4f(unpack2x16float(bits.x), unpack2x16float(bits.y));
+  }
+  return vec4f(bitcast<vec2f>(vec2u(k[2u * (at + d)])), bitcast<vec2f>(vec2u(k[2u * (at + d) + 1u])));
+}
+
+fn load_v(at: u32, d: u32) -> vec4f {
+  if (ELEMENTS) {
+    let p = at + 4u * d;
+    let inside = vec4u(4u * d) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.size);
+    let bits = vec4u(vec2u(v[p]).x, vec2u(v[p + 1u]).x, vec2u(v[p + 2u]).x, vec2u(v[p + 3u]).x);
+    return select(vec4f(), bitcast<vec4f>(bits), inside);
+  }
+  if (HALF) {
+    let bits = vec2u(v[at + d]);
+    return vec4f(unpack2x16float(bits.x), unpack2x16float(bits.y));
+  }
+  return vec4f(bitcast<vec2f>(vec2u(v[2u * (at + d)])), bitcast<vec2f>(vec2u(v[2u * (at + d) + 1u])));
+}
+
+fn load_y(at: u32, d: u32) -> vec4f {
+  if (ELEMENTS) {
+    let p = at + 4u * d;
+    let inside = vec4u(4u * d) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.size);
+    return select(vec4f(), vec4f(vec4f(y[p]).x, vec4f(y[p + 1u]).x, vec4f(y[p + 2u]).x, vec4f(y[p + 3u]).x), inside);
+  }
+  return vec4f(y[at + d]);
+}
+
+// Row of key j in memory.
+fn slot_of(j: u32) -> u32 {
+  if (RING) {
+    return (params.slot + j) % params.capacity;
+  }
+  return j;
+}
+
+fn store(at: u32, d: u32, value: vec4f) {
+  if (ELEMENTS) {
+    for (var i = 0u; i < 4u && 4u * d + i < params.size; i++) {
+      y[at + 4u * d + i] = word(value[i]);
+    }
+  } else {
+    y[at + d] = word(value);
+  }
+}
+
+fn store_rows(at: vec4u, rows: vec4u, d: u32, values: mat4x4f) {
+  for (var i = 0u; i < 4u; i++) {
+    if (rows[i] < params.queries) {
+      store(at[i], d, values[i]);
+    }
+  }
+}
+
+fn scale_rows(rows: mat4x4f, by: vec4f) -> mat4x4f {
+  return mat4x4f(rows[0] * by.x, rows[1] * by.y, rows[2] * by.z, rows[3] * by.w);
+}
+
+// Four rows of an operand, one in each column.
+fn rows_q(at: vec4u, d: u32) -> mat4x4f {
+  return mat4x4f(load_q(at.x, d), load_q(at.y, d), load_q(at.z, d), load_q(at.w, d));
+}
+
+fn rows_k(at: vec4u, d: u32) -> mat4x4f {
+  return mat4x4f(load_k(at.x, d), load_k(at.y, d), load_k(at.z, d), load_k(at.w, d));
+}
+
+fn rows_y(at: vec4u, d: u32) -> mat4x4f {
+  return mat4x4f(load_y(at.x, d), load_y(at.y, d), load_y(at.z, d), load_y(at.w, d));
+}
+
+// A hole in the mask may hold anything, also NaN.
+fn rows_v(at: vec4u, d: u32, kept: vec4<bool>) -> mat4x4f {
+  let rows = mat4x4f(load_v(at.x, d), load_v(at.y, d), load_v(at.z, d), load_v(at.w, d));
+  if (MASK == 2u) {
+    return mat4x4f(
+      select(vec4f(), rows[0], kept.x),
+      select(vec4f(), rows[1], kept.y),
+      select(vec4f(), rows[2], kept.z),
+      select(vec4f(), rows[3], kept.w),
+    );
+  }
+  return rows;
+}
+
+fn are_kept(batch: u32, j: vec4u, last: i32) -> vec4<bool> {
+  return vec4<bool>(
+    is_kept(batch, j.x, last),
+    is_kept(batch, j.y, last),
+    is_kept(batch, j.z, last),
+    is_kept(batch, j.w, last),
+  );
+}
+
+// Scores of key j with four queries, HIDDEN where they do not see it.
+fn hide(scores: vec4f, j: u32, positions: vec4i, slope: f32, kept: bool) -> vec4f {
+  let ahead = vec4i(i32(j)) - positions;
+  let seen = (ahead <= vec4i(params.right)) & (ahead >= vec4i(-params.left)) & vec4<bool>(kept);
+  return select(vec4f(HIDDEN), scores - slope * vec4f(abs(ahead)), seen);
+}
+
+// The same for four keys, one a column.
+fn hide_four(scores: mat4x4f, j: vec4u, positions: vec4i, slope: f32, kept: vec4<bool>) -> mat4x4f {
+  return mat4x4f(
+    hide(scores[0], j.x, positions, slope, kept.x),
+    hide(scores[1], j.y, positions, slope, kept.y),
+    hide(scores[2], j.z, positions, slope, kept.z),
+    hide(scores[3], j.w, positions, slope, kept.w),
+  );
+}
+
+fn max_of(scores: mat4x4f) -> vec4f {
+  return max(max(scores[0], scores[1]), max(scores[2], scores[3]));
+}
+
+fn exp_below_four(scores: mat4x4f, most: vec4f) -> mat4x4f {
+  return mat4x4f(
+    exp_below(scores[0] - most),
+    exp_below(scores[1] - most),
+    exp_below(scores[2] - most),
+    exp_below(scores[3] - most),
+  );
+}
+
+@compute @workgroup_size(LANES)
+fn forward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let batch = group.z;
+  let head = group.y;
+  let first_row = ((groups.x - 1u - group.x) * LANES + lane) * 4u;
+  if (first_row < params.queries) {
+    let start_k = params.k_steps.x + batch * params.k_steps.y + head / params.group * params.k_steps.z;
+    let start_v = params.v_steps.x + batch * params.v_steps.y + head / params.group * params.v_steps.z;
+    // Rows past the end repeat the last one, and are not stored.
+    let rows = first_row + vec4u(0u, 1u, 2u, 3u);
+    let inside = min(rows, vec4u(params.queries - 1u));
+    let at_q = params.q_steps.x + batch * params.q_steps.y + head * params.q_steps.z + inside * params.q_steps.w;
+    let at_y = params.y_steps.x + batch * params.y_steps.y + head * params.y_steps.z + inside * params.y_steps.w;
+    let shift = i32(params.keys) - i32(params.queries);
+    let positions = vec4i(inside) + shift;
+    let slope = select(0.0, slopes[head], SLOPES);
+
+    // Keys that some row sees: first <= j < last.
+    let last = min(count_keys(batch), positions.w + params.right + 1);
+    let first = max(0, positions.x - params.left);
+    var highest = vec4f(FLOOR);
+    var total = vec4f();
+    for (var tile = first; tile < last; tile += 8) {
+      let j0 = u32(tile) + vec4u(0u, 1u, 2u, 3u);
+      let j1 = j0 + 4u;
+      let kept0 = are_kept(batch, j0, last);
+      let kept1 = are_kept(batch, j1, last);
+      // Keys past the last repeat it, and weigh nothing.
+      let end = vec4u(u32(last - 1));
+      let near = min(j0, end);
+      let far = min(j1, end);
+      let slot0 = vec4u(slot_of(near.x), slot_of(near.y), slot_of(near.z), slot_of(near.w));
+      let slot1 = vec4u(slot_of(far.x), slot_of(far.y), slot_of(far.z), slot_of(far.w));
+      let at_k0 = start_k + slot0 * params.k_steps.w;
+      let at_k1 = start_k + slot1 * params.k_steps.w;
+      var s0 = mat4x4f();
+      var s1 = mat4x4f();
+      for (var d = 0u; d < params.vectors; d++) {
+        let a = transpose(rows_q(at_q, d) * params.scale);
+        s0 += a * rows_k(at_k0, d);
+        s1 += a * rows_k(at_k1, d);
+      }
+      s0 = hide_four(s0, j0, positions, slope, kept0);
+      s1 = hide_four(s1, j1, positions, slope, kept1);
+      let most = max(highest, max(max_of(s0), max_of(s1)));
+      let fade = exp_below(highest - most);
+      let p0 = exp_below_four(s0, most);
+      let p1 = exp_below_four(s1, most);
+      highest = most;
+      total = total * fade + (((p0[0] + p0[1]) + (p0[2] + p0[3])) + ((p1[0] + p1[1]) + (p1[2] + p1[3])));
+      // Column i of the product of values and transposed weights is row i of y.
+      let weights0 = transpose(p0);
+      let weights1 = transpose(p1);
+      let at_v0 = start_v + slot0 * params.v_steps.w;
+      let at_v1 = start_v + slot1 * params.v_steps.w;
+      for (var d = 0u; d < params.vectors; d++) {
+        var sum = mat4x4f();
+        if (tile > first) {
+          sum = scale_rows(rows_y(at_y, d), fade);
+        }
+        sum += rows_v(at_v0, d, kept0) * weights0 + rows_v(at_v1, d, kept1) * weights1;
+        store_rows(at_y, rows, d, sum);
+      }
+    }
+
+    let shrink = select(1.0 / total, vec4f(0.0), total == vec4f(0.0));
+    for (var d = 0u; d < params.vectors; d++) {
+      var sum = mat4x4f();
+      if (first < last) {
+        sum = scale_rows(rows_y(at_y, d), shrink);
+      }
+      store_rows(at_y, rows, d, sum);
+    }
+    let at = (batch * groups.y + head) * params.queries;
+    for (var i = 0u; i < 4u; i++) {
+      if (rows[i] < params.queries) {
+        norms[at + rows[i]] = vec2f(highest[i], total[i]);
+      }
+    }
+  }
+}
