@@ -106,7 +106,12 @@ export abstract class Recurrent extends Module {
   }
 
   /** One layer in all its directions. */
-  protected abstract runLayer(x: Tensor, weights: readonly DirectionParameters[], state: RecurrentState | null, options: RecurrentOptions): RecurrentResult;
+  protected abstract runLayer(
+    x: Tensor,
+    weights: readonly DirectionParameters[],
+    state: RecurrentState | null,
+    options: RecurrentOptions,
+  ): RecurrentResult;
 
   /** Width of the hidden state. */
   get outputSize(): number {
@@ -137,26 +142,38 @@ export abstract class Recurrent extends Module {
       const [first = null] = parts;
       return parts.length > 1 && first ? concat(parts as Tensor<"f32">[]) : first;
     };
-    return { output, state: { h: whole(results.map(({ h }) => h)) as Tensor<"f32">, c: whole(results.map(({ c }) => c)) } };
+    return {
+      output,
+      state: { h: whole(results.map(({ h }) => h)) as Tensor<"f32">, c: whole(results.map(({ c }) => c)) },
+    };
   }
 
   private checkOptions(): void {
     const { name } = this.constructor;
     for (const size of ["inputSize", "hiddenSize", "numLayers"] as const) {
-      if (!(Number.isInteger(this[size]) && this[size] > 0)) throw new ValueError(`${name}: ${size} is ${this[size]}; use a whole number of 1 or more`);
+      if (!(Number.isInteger(this[size]) && this[size] > 0))
+        throw new ValueError(`${name}: ${size} is ${this[size]}; use a whole number of 1 or more`);
     }
     if (!(Number.isInteger(this.projSize) && this.projSize >= 0 && this.projSize < this.hiddenSize)) {
-      throw new ValueError(`${name}: projSize is ${this.projSize}; use a whole number from 0 (none) to below hiddenSize, ${this.hiddenSize}`);
+      throw new ValueError(
+        `${name}: projSize is ${this.projSize}; use a whole number from 0 (none) to below hiddenSize, ${this.hiddenSize}`,
+      );
     }
-    if (!(this.dropout >= 0 && this.dropout <= 1)) throw new ValueError(`${name}: dropout is ${this.dropout}; use a probability from 0 to 1`);
+    if (!(this.dropout >= 0 && this.dropout <= 1))
+      throw new ValueError(`${name}: dropout is ${this.dropout}; use a probability from 0 to 1`);
   }
 
   private checkState(x: Tensor, { h, c }: RecurrentState): void {
     const batch = x.shape[this.batchFirst ? 0 : 1] ?? 0;
     const count = this.numLayers * (this.bidirectional ? 2 : 1);
-    for (const [name, tensor, width] of [["h", h, this.outputSize], ["c", c, this.hiddenSize]] as const) {
+    for (const [name, tensor, width] of [
+      ["h", h, this.outputSize],
+      ["c", c, this.hiddenSize],
+    ] as const) {
       if (tensor && !sameShape(tensor.shape, [count, batch, width])) {
-        throw new ShapeError(`${this.constructor.name}: the state's ${name} is ${show(tensor.shape)}; it must be ${show([count, batch, width])}, [layers * directions, B, H], also with batchFirst`);
+        throw new ShapeError(
+          `${this.constructor.name}: the state's ${name} is ${show(tensor.shape)}; it must be ${show([count, batch, width])}, [layers * directions, B, H], also with batchFirst`,
+        );
       }
     }
   }
@@ -173,7 +190,12 @@ export class RNN extends Recurrent {
     this.kind = `rnn_${this.nonlinearity}`;
   }
 
-  protected runLayer(x: Tensor, weights: readonly DirectionParameters[], state: RecurrentState | null, options: RecurrentOptions): RecurrentResult {
+  protected runLayer(
+    x: Tensor,
+    weights: readonly DirectionParameters[],
+    state: RecurrentState | null,
+    options: RecurrentOptions,
+  ): RecurrentResult {
     return rnnLayer(x, weights, state?.h, { ...options, nonlinearity: this.nonlinearity });
   }
 }
@@ -186,7 +208,12 @@ export class GRU extends Recurrent {
     super(device, 3, options);
   }
 
-  protected runLayer(x: Tensor, weights: readonly DirectionParameters[], state: RecurrentState | null, options: RecurrentOptions): RecurrentResult {
+  protected runLayer(
+    x: Tensor,
+    weights: readonly DirectionParameters[],
+    state: RecurrentState | null,
+    options: RecurrentOptions,
+  ): RecurrentResult {
     return gruLayer(x, weights, state?.h, options);
   }
 }
@@ -199,7 +226,12 @@ export class LSTM extends Recurrent {
     super(device, 4, options);
   }
 
-  protected runLayer(x: Tensor, weights: readonly DirectionParameters[], state: RecurrentState | null, options: RecurrentOptions): RecurrentResult {
+  protected runLayer(
+    x: Tensor,
+    weights: readonly DirectionParameters[],
+    state: RecurrentState | null,
+    options: RecurrentOptions,
+  ): RecurrentResult {
     return lstmLayer(x, weights, state as LstmState | null, options);
   }
 }

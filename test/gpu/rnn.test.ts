@@ -36,7 +36,14 @@ const I = 3;
 /** Two entries are empty in part, one wholly. */
 const LENGTHS = [4, 0, 2, 3, 1];
 
-function layerOf(cell: CellName, x: Tensor, directions: readonly RecurrentWeights[], h: Tensor, c: Tensor, options: RecurrentOptions): RecurrentResult {
+function layerOf(
+  cell: CellName,
+  x: Tensor,
+  directions: readonly RecurrentWeights[],
+  h: Tensor,
+  c: Tensor,
+  options: RecurrentOptions,
+): RecurrentResult {
   if (cell === "lstm") return lstmLayer(x, directions, { h, c }, options);
   if (cell === "gru") return gruLayer(x, directions, h, options);
   return rnnLayer(x, directions, h, { ...options, nonlinearity: cell === "rnn_relu" ? "relu" : "tanh" });
@@ -50,7 +57,12 @@ function inputsOf(cell: CellName, H: number, D: number, batchFirst: boolean): Re
     [[rows, I], [rows, H], [rows], [rows]].map((shape, i) => numbers(shape, -bound, bound, 10 * d + i + 4)),
   );
   const state = [D, B, H];
-  return [numbers(batchFirst ? [B, T, I] : [T, B, I], -1, 1, 1), numbers(state, -1, 1, 2), numbers(state, -1, 1, 3), ...parameters.flat()];
+  return [
+    numbers(batchFirst ? [B, T, I] : [T, B, I], -1, 1, 1),
+    numbers(state, -1, 1, 2),
+    numbers(state, -1, 1, 3),
+    ...parameters.flat(),
+  ];
 }
 
 const tensorOf = (shape: Shape, data: ArrayLike<number>): Tensor => tensor(device, Float32Array.from(data), shape);
@@ -62,7 +74,15 @@ const byDirection = <X>(parameters: readonly X[]) =>
   });
 
 /** All outputs of a layer in one row, so that each has an upstream gradient. */
-async function checkLayer(cell: CellName, H: number, D: number, form: Form, batchFirst: boolean, lengths?: readonly number[], on = device): Promise<void> {
+async function checkLayer(
+  cell: CellName,
+  H: number,
+  D: number,
+  form: Form,
+  batchFirst: boolean,
+  lengths?: readonly number[],
+  on = device,
+): Promise<void> {
   const options = { form, batchFirst, lengths };
   await checkGradient(
     on,
@@ -82,17 +102,26 @@ async function checkLayer(cell: CellName, H: number, D: number, form: Form, batc
 }
 
 describe.each(CELLS)("%s", (cell) => {
-  test.each([1, 2, 3, 7, 17, 33, 65, 127])("all steps in one launch, %i units", (H) => checkLayer(cell, H, 1, "sequence", false));
+  test.each([1, 2, 3, 7, 17, 33, 65, 127])("all steps in one launch, %i units", (H) =>
+    checkLayer(cell, H, 1, "sequence", false),
+  );
   test.each([1, 3, 33, 65, 127, 257])("a launch a step, %i units", (H) => checkLayer(cell, H, 1, "step", true));
 
   describe.each(["sequence", "step"] as const)("%s", (form) => {
-    test.each([true, false])("both directions and lengths, batch first %s", (batchFirst) => checkLayer(cell, 17, 2, form, batchFirst, LENGTHS));
+    test.each([true, false])("both directions and lengths, batch first %s", (batchFirst) =>
+      checkLayer(cell, 17, 2, form, batchFirst, LENGTHS),
+    );
     test("as on a GPU", () => checkLayer(cell, 21, 2, form, false, LENGTHS, hardware), COMPILING);
   });
 });
 
 test("the two forms agree, and each repeats bit by bit", async () => {
-  const [x, h, c, ...parameters] = inputsOf("lstm", 40, 1, false).map(({ shape, data }) => tensorOf(shape, data)) as [Tensor, Tensor, Tensor, ...Tensor[]];
+  const [x, h, c, ...parameters] = inputsOf("lstm", 40, 1, false).map(({ shape, data }) => tensorOf(shape, data)) as [
+    Tensor,
+    Tensor,
+    Tensor,
+    ...Tensor[],
+  ];
   const run = async (form: Form) => [...(await lstmLayer(x, byDirection(parameters), { h, c }, { form }).y.data())];
   const sequence = await run("sequence");
   const stepwise = await run("step");

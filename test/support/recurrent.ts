@@ -56,7 +56,11 @@ function step(cell: CellName, a: readonly number[], b: readonly number[], h: Flo
 }
 
 /** y, h_n and c_n; the second direction runs from each entry's last step to its first. */
-export function referenceLayer({ cell, x, directions, h0, c0, batchFirst = false, lengths }: RefLayer): { y: Ref; h: Ref; c: Ref } {
+export function referenceLayer({ cell, x, directions, h0, c0, batchFirst = false, lengths }: RefLayer): {
+  y: Ref;
+  h: Ref;
+  c: Ref;
+} {
   const [first = 0, second = 0, I = 0] = x.shape;
   const [T, B] = batchFirst ? [second, first] : [first, second];
   const D = directions.length;
@@ -74,7 +78,13 @@ export function referenceLayer({ cell, x, directions, h0, c0, batchFirst = false
       for (let s = 0; s < end; s++) {
         const t = d === 1 ? end - 1 - s : s;
         const at = row(t, b);
-        step(cell, affine(weightIh, x.data.subarray(at * I, (at + 1) * I), biasIh), affine(weightHh, hidden, biasHh), hidden, memory);
+        step(
+          cell,
+          affine(weightIh, x.data.subarray(at * I, (at + 1) * I), biasIh),
+          affine(weightHh, hidden, biasHh),
+          hidden,
+          memory,
+        );
         y.data.set(hidden, at * D * H + d * H);
       }
     }

@@ -18,16 +18,23 @@ export function checkLayer(
 ): Sizes {
   checkFloats(name, x);
   const layout = batchFirst ? "[B, T, I]" : "[T, B, I]";
-  if (x.shape.length !== 3) throw new ShapeError(`${name}: x is ${show(x.shape)}; it must be ${layout}, add an axis of 1 for a single sequence`);
+  if (x.shape.length !== 3)
+    throw new ShapeError(
+      `${name}: x is ${show(x.shape)}; it must be ${layout}, add an axis of 1 for a single sequence`,
+    );
   const [first, second, input] = x.shape as [number, number, number];
   const [steps, batch] = batchFirst ? [second, first] : [first, second];
   const width = directions[0]?.weightHh.shape[1] ?? 0;
   const columns = gates * width;
-  if (width === 0) throw new ShapeError(`${name}: weightHh is ${show(directions[0]?.weightHh.shape ?? [])}; it must be [${gates} H, H] with H of 1 or more`);
+  if (width === 0)
+    throw new ShapeError(
+      `${name}: weightHh is ${show(directions[0]?.weightHh.shape ?? [])}; it must be [${gates} H, H] with H of 1 or more`,
+    );
   const check = (what: string, found: Tensor | null | undefined, wanted: Shape, meaning: string): void => {
     if (!found) return;
     checkFloats(name, found);
-    if (!sameShape(found.shape, wanted)) throw new ShapeError(`${name}: ${what} is ${show(found.shape)}; it must be ${show(wanted)}, ${meaning}`);
+    if (!sameShape(found.shape, wanted))
+      throw new ShapeError(`${name}: ${what} is ${show(found.shape)}; it must be ${show(wanted)}, ${meaning}`);
   };
   for (const { weightIh, weightHh, biasIh, biasHh } of directions) {
     check("weightHh", weightHh, [columns, width], `[${gates} H, H]`);
@@ -60,16 +67,23 @@ export interface Lengths {
 }
 
 /** @throws ShapeError or ValueError if they are not one number from 0 to T a batch entry; on the device the values are not looked at */
-export function lengthsOf({ name }: Cell, x: Tensor, lengths: RecurrentOptions["lengths"], { steps, batch }: Sizes): Lengths {
+export function lengthsOf(
+  { name }: Cell,
+  x: Tensor,
+  lengths: RecurrentOptions["lengths"],
+  { steps, batch }: Sizes,
+): Lengths {
   if (!lengths) return { tensor: null };
   const count = "storage" in lengths ? lengths.size : lengths.length;
-  if (count !== batch) throw new ShapeError(`${name}: there are ${count} lengths for a batch of ${batch}; give one for each entry`);
+  if (count !== batch)
+    throw new ShapeError(`${name}: there are ${count} lengths for a batch of ${batch}; give one for each entry`);
   if ("storage" in lengths) {
     checkWhole(name, lengths);
     return { tensor: lengths };
   }
   const wrong = lengths.find((n) => !Number.isInteger(n) || n < 0 || n > steps);
-  if (wrong !== undefined) throw new ValueError(`${name}: a length is ${wrong}; lengths are whole numbers from 0 to ${steps}, the steps of x`);
+  if (wrong !== undefined)
+    throw new ValueError(`${name}: a length is ${wrong}; lengths are whole numbers from 0 to ${steps}, the steps of x`);
   const made = tensor(x.device, new Int32Array(lengths));
   return { tensor: made, made };
 }

@@ -45,7 +45,8 @@ export function formOf(width: number, software: boolean, wanted?: Form): Form {
  * clears it.
  */
 export function forwardTile(form: Form, width: number, software: boolean): ForwardTile {
-  if (form === "step") return software ? { LANES: 32, UNITS: 32, SPAN: 1, SOURCE: 2 } : { LANES: 128, UNITS: 16, SPAN: 1, SOURCE: 2 };
+  if (form === "step")
+    return software ? { LANES: 32, UNITS: 32, SPAN: 1, SOURCE: 2 } : { LANES: 128, UNITS: 16, SPAN: 1, SOURCE: 2 };
   const UNITS = Math.ceil(width / 8) * 8;
   if (software) return { LANES: UNITS, UNITS, SPAN: 1, SOURCE: 1 };
   return { LANES: UNITS * sharers(UNITS, MOST_LANES, width), UNITS, SPAN: UNITS, SOURCE: 0 };
@@ -53,7 +54,10 @@ export function forwardTile(form: Form, width: number, software: boolean): Forwa
 
 /** As `forwardTile`; a lane owns four units here. */
 export function backwardTile(form: Form, width: number, software: boolean, gates: number): BackwardTile {
-  if (form === "step") return software ? { LANES: 16, UNITS: 64, SPAN: 1, SHARED: false } : { LANES: 128, UNITS: 64, SPAN: 1, SHARED: false };
+  if (form === "step")
+    return software
+      ? { LANES: 16, UNITS: 64, SPAN: 1, SHARED: false }
+      : { LANES: 128, UNITS: 64, SPAN: 1, SHARED: false };
   const UNITS = Math.ceil(width / 8) * 8;
   const owners = UNITS / 4;
   // Gradients of the gates and of h of four entries; what is left holds sums of lanes that help another.

@@ -10,6 +10,11 @@ import type { RecurrentOptions, RecurrentResult, RecurrentWeights } from "./type
  * @param initial hidden state [D, B, H]; zeros if left out
  * @throws ShapeError or ValueError naming the tensor that does not fit
  */
-export function gruLayer(x: Tensor, directions: readonly RecurrentWeights[], initial?: Tensor | null, options?: RecurrentOptions): RecurrentResult {
+export function gruLayer(
+  x: Tensor,
+  directions: readonly RecurrentWeights[],
+  initial?: Tensor | null,
+  options?: RecurrentOptions,
+): RecurrentResult {
   return recurrentLayer(gruCell, x, directions, { h: initial ?? null, c: null, start: null }, options);
 }

@@ -11,7 +11,12 @@ import type { LstmResult, LstmState, LstmWeights, RecurrentOptions } from "./typ
  * @param initial zeros if left out
  * @throws ShapeError or ValueError naming the tensor that does not fit
  */
-export function lstmLayer(x: Tensor, directions: readonly LstmWeights[], initial?: LstmState | null, options?: RecurrentOptions): LstmResult {
+export function lstmLayer(
+  x: Tensor,
+  directions: readonly LstmWeights[],
+  initial?: LstmState | null,
+  options?: RecurrentOptions,
+): LstmResult {
   if (directions[0]?.weightHr) return projectedLayer(x, directions, initial ?? null, options);
   const state = { h: initial?.h ?? null, c: initial?.c ?? null, start: null };
   return recurrentLayer(lstmCell, x, directions, state, options) as LstmResult;

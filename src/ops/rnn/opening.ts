@@ -10,21 +10,21 @@ interface Opening {
   readonly layout: TapeLayout;
   /** G H */
   readonly columns: number;
-  readonly lengths: { readonly tensor: Tensor | null };
+  readonly lengths: Tensor | null;
 }
 
 /** Adds `start` to the gates' sums of the first step of each sequence. */
-export function runOpening({ sizes, layout, columns, lengths: { tensor } }: Opening, start: Tensor, z: Tensor): void {
-  const params = { ...sizes, gates: layout.gates, columns, ragged: Number(tensor !== null) };
+export function runOpening({ sizes, layout, columns, lengths }: Opening, start: Tensor, z: Tensor): void {
+  const params = { ...sizes, gates: layout.gates, columns, ragged: Number(lengths !== null) };
   const groups = [Math.ceil(columns / BLOCK), sizes.steps === 0 ? 0 : sizes.batch, sizes.directions] as const;
-  start.device.dispatch(openingKernel, "forward", { start, lengths: tensor ?? start, z }, params, groups);
+  start.device.dispatch(openingKernel, "forward", { start, lengths: lengths ?? start, z }, params, groups);
 }
 
 /** Gradient of `start`: dz of the first steps. */
-export function openingGradient({ sizes, layout, columns, lengths: { tensor } }: Opening, dz: Tensor): Tensor<"f32"> {
+export function openingGradient({ sizes, layout, columns, lengths }: Opening, dz: Tensor): Tensor<"f32"> {
   const dstart = empty(dz.device, [sizes.directions, sizes.batch, columns]);
-  const params = { ...sizes, gates: layout.gates, columns, ragged: Number(tensor !== null) };
+  const params = { ...sizes, gates: layout.gates, columns, ragged: Number(lengths !== null) };
   const groups = [Math.ceil(columns / BLOCK), sizes.batch, sizes.directions] as const;
-  dz.device.dispatch(openingKernel, "backward", { dz, lengths: tensor ?? dz, dstart }, params, groups);
+  dz.device.dispatch(openingKernel, "backward", { dz, lengths: lengths ?? dz, dstart }, params, groups);
   return dstart;
 }

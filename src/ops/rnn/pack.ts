@@ -28,10 +28,22 @@ export function packForward(cell: Cell, directions: readonly HiddenWeights[]): T
 /** W_hh of all directions as the backward kernels read it: [D, G H by four, H by four]. */
 export function packBackward(cell: Cell, weights: readonly Tensor[]): Tensor<"f32"> {
   const width = weights[0]?.shape[1] as number;
-  return pack(cell, weights.map((weightHh) => ({ weightHh })), "backward", byFour(cell.gates * width), byFour(width));
+  return pack(
+    cell,
+    weights.map((weightHh) => ({ weightHh })),
+    "backward",
+    byFour(cell.gates * width),
+    byFour(width),
+  );
 }
 
-function pack(cell: Cell, directions: readonly HiddenWeights[], entry: "forward" | "backward", rows: number, columns: number): Tensor<"f32"> {
+function pack(
+  cell: Cell,
+  directions: readonly HiddenWeights[],
+  entry: "forward" | "backward",
+  rows: number,
+  columns: number,
+): Tensor<"f32"> {
   const { device, shape } = (directions[0] as HiddenWeights).weightHh;
   const width = shape[1] as number;
   const packed = empty(device, [directions.length, rows, columns]);

@@ -46,7 +46,19 @@ export interface BackwardRun extends Run {
 }
 
 /** Runs the recurrence over the gates' sums in `tape`: one launch, or one a step. */
-export function runForward({ cell, sizes, layout, tape, weights, lengths, y, before, after, recorded, form }: ForwardRun): void {
+export function runForward({
+  cell,
+  sizes,
+  layout,
+  tape,
+  weights,
+  lengths,
+  y,
+  before,
+  after,
+  recorded,
+  form,
+}: ForwardRun): void {
   const { steps, width, directions } = sizes;
   const { device } = tape;
   if (steps === 0) {
@@ -94,7 +106,20 @@ function passState(before: State | null, after: State): void {
 }
 
 /** Runs the recurrence backwards over what `runForward` kept. */
-export function runBackward({ cell, sizes, layout, tape, weights, lengths, dy, dz, db, state, given, form }: BackwardRun): void {
+export function runBackward({
+  cell,
+  sizes,
+  layout,
+  tape,
+  weights,
+  lengths,
+  dy,
+  dz,
+  db,
+  state,
+  given,
+  form,
+}: BackwardRun): void {
   const { steps, width, directions } = sizes;
   const { device } = tape;
   const chosen = formOf(width, device.software, form);

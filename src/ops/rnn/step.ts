@@ -8,7 +8,7 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats, checkWhole } from "../check.ts";
 import { type Cell, gruCell, lstmCell, rnnCells } from "./cell.ts";
 import { cellTile } from "./form.ts";
-import { type HiddenWeights, byFour, packForward } from "./pack.ts";
+import { byFour, type HiddenWeights, packForward } from "./pack.ts";
 
 const cells = {
   rnn_tanh: { cell: rnnCells.tanh, kernel: rnnKernel, knobs: {} },
@@ -52,7 +52,10 @@ export function packStep(kind: CellKind, weights: HiddenWeights): Tensor<"f32"> 
  * @returns the hidden state, [B, H]
  * @throws ShapeError naming the tensor that does not fit
  */
-export function recurrentStep(kind: CellKind, { sums, tokens = null, weights, state, next, layer }: Step): Tensor<"f32"> {
+export function recurrentStep(
+  kind: CellKind,
+  { sums, tokens = null, weights, state, next, layer }: Step,
+): Tensor<"f32"> {
   const { cell, kernel, knobs } = cells[kind];
   const { device } = state.h;
   const [layers = 0, batch = 0, width = 0] = state.h.shape;
@@ -70,26 +73,41 @@ export function recurrentStep(kind: CellKind, { sums, tokens = null, weights, st
   };
   const params = { width, inner: byFour(width), slot: layer * batch * width, lookup: Number(tokens !== null) };
   const tile = cellTile(device.software);
-  if (layers > 0) device.dispatch(kernel, "forward", buffers, params, [Math.ceil(width / tile.UNITS), batch], { ...tile, ...knobs });
+  if (layers > 0)
+    device.dispatch(kernel, "forward", buffers, params, [Math.ceil(width / tile.UNITS), batch], { ...tile, ...knobs });
   return y;
 }
 
-function checkStep({ name, gates, memory }: Cell, sums: Tensor, tokens: Tensor | null, state: StepState, next: StepState, layer: number): void {
+function checkStep(
+  { name, gates, memory }: Cell,
+  sums: Tensor,
+  tokens: Tensor | null,
+  state: StepState,
+  next: StepState,
+  layer: number,
+): void {
   const [layers = 0, batch = 0, width = 0] = state.h.shape;
   checkFloats(name, sums, state.h, next.h);
   if (tokens) checkWhole(name, tokens);
   if (state.h.shape.length !== 3 || layer < 0 || layer >= layers) {
-    throw new ShapeError(`${name}: the state is ${show(state.h.shape)} and the layer ${layer}; the state must be [layers, B, H]`);
+    throw new ShapeError(
+      `${name}: the state is ${show(state.h.shape)} and the layer ${layer}; the state must be [layers, B, H]`,
+    );
   }
   const states = memory ? [state.c, next.h, next.c] : [next.h];
   for (const other of states) {
     if (!other || !sameShape(other.shape, state.h.shape)) {
-      throw new ShapeError(`${name}: a part of the state is ${other ? show(other.shape) : "missing"} beside h ${show(state.h.shape)}; all parts of a state are alike`);
+      throw new ShapeError(
+        `${name}: a part of the state is ${other ? show(other.shape) : "missing"} beside h ${show(state.h.shape)}; all parts of a state are alike`,
+      );
     }
   }
-  if (tokens && tokens.size !== batch) throw new ShapeError(`${name}: there are ${tokens.size} tokens for a state of ${batch} texts; give one for each`);
+  if (tokens && tokens.size !== batch)
+    throw new ShapeError(`${name}: there are ${tokens.size} tokens for a state of ${batch} texts; give one for each`);
   const columns = gates * width;
   if (sums.shape.length !== 2 || sums.shape[1] !== columns || (!tokens && sums.shape[0] !== batch)) {
-    throw new ShapeError(`${name}: the input sums are ${show(sums.shape)}; they must be [${tokens ? "V" : batch}, ${columns}], x W_ih^T + b_ih`);
+    throw new ShapeError(
+      `${name}: the input sums are ${show(sums.shape)}; they must be [${tokens ? "V" : batch}, ${columns}], x W_ih^T + b_ih`,
+    );
   }
 }
