@@ -9,6 +9,7 @@
 
 override LANES: u32 = 64u;  // invocations a workgroup, a multiple of UNITS; LANES / UNITS lanes share the inner sum of a unit
 override UNITS: u32 = 16u;   // units a workgroup
+override ALIGNED: bool = true; // H is a multiple of 4
 
 struct Params {
   width: u32,   // H
@@ -39,6 +40,16 @@ fn tanh1(x: f32) -> f32 {
   return select(whole, series, abs(x) < 0.1);
 }
 
+// Four values of h0 of an entry, zeros beyond H.
+fn load_h0(begin: u32, k: u32) -> vec4f {
+  let at = begin + k;
+  let h = vec4f(h0[at], h0[at + 1u], h0[at + 2u], h0[at + 3u]);
+  if (ALIGNED) {
+    return h;
+  }
+  return select(vec4f(0.0), h, k + vec4u(0u, 1u, 2u, 3u) < vec4u(params.width));
+}
+
 @compute @workgroup_size(LANES)
 fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let width = params.width;
@@ -46,8 +57,10 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   let weight = min(unit, width - 1u);
   let state = params.slot + group.y * width;
   var sum = vec4f(0.0);
-  for (var k = lane / UNITS; k < width; k += LANES / UNITS) {
-    sum += weights[weight + k * width] * h0[state + k];
+  for (var k = lane / UNITS * 4u; k < params.inner; k += LANES / UNITS * 4u) {
+    let at = weight + k * width;
+    let w = mat4x4f(weights[at], weights[at + width], weights[at + 2u * width], weights[at + 3u * width]);
+    sum += w * load_h0(state, k);
   }
   if (lane >= UNITS) {
     parts[lane - UNITS] = sum;

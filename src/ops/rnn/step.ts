@@ -74,7 +74,11 @@ export function recurrentStep(
   const params = { width, inner: byFour(width), slot: layer * batch * width, lookup: Number(tokens !== null) };
   const tile = cellTile(device.software);
   if (layers > 0)
-    device.dispatch(kernel, "forward", buffers, params, [Math.ceil(width / tile.UNITS), batch], { ...tile, ...knobs });
+    device.dispatch(kernel, "forward", buffers, params, [Math.ceil(width / tile.UNITS), batch], {
+      ...tile,
+      ...knobs,
+      ALIGNED: width % 4 === 0,
+    });
   return y;
 }
 
