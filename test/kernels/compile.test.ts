@@ -39,11 +39,14 @@ const compilers: Record<string, (jobs: CompileJob[]) => Promise<CompileResult[]>
   Naga: async (jobs) => compileInDeno(jobs, "env" in vulkan ? vulkan.env : {}),
 };
 
+/** Every kernel twice, on a machine that may be busy. */
+const ALL_KERNELS_MS = 600_000;
+
 describe.skipIf("missing" in vulkan).each(Object.keys(compilers))("%s", (compiler) => {
   const results = new Map<string, CompileResult>();
   beforeAll(async () => {
     for (const result of await compilers[compiler]!(jobsOf(NAMES))) results.set(result.name, result);
-  });
+  }, ALL_KERNELS_MS);
 
   test.for(NAMES)("compiles %s", (name, context) => {
     const result = results.get(name)!;
