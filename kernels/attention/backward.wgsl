@@ -50,8 +50,8 @@ struct Params {
 @group(0) @binding(9) var<storage, read> dlse: array<f32>;            // (B, H, Tq)
 @group(0) @binding(10) var<storage, read_write> facts: array<vec4f>;  // (B, H, Tq) of (maximum, 1 / sum, delta)
 @group(0) @binding(11) var<storage, read> row: array<vec4f>;          // (B, H, Tq) of facts
-@group(0) @binding(12) var<storage, read_write> dq: array<word>;      // (B, H, Tq, D)
-@group(0) @binding(13) var<storage, read_write> dkv: array<word>;     // (B, H / group, Tk, D), twice
+@group(0) @binding(12) var<storage, read_write> dq: array<f32>;       // (B, H, Tq, D)
+@group(0) @binding(13) var<storage, read_write> dkv: array<f32>;      // (B, H / group, Tk, D), twice
 
 // Rows of the tile (own) and of a step (other) of the operands of the scores and of dp, one word a row longer than
 // they need, so that lanes that read down a column meet every bank.
@@ -135,21 +135,29 @@ fn load_dy(at: u32, d: u32) -> vec4f {
 
 fn store_dq(at: u32, d: u32, value: vec4f) {
   if (ELEMENTS) {
-    for (var i = 0u; i < 4u && 4u * d + i < params.size; i++) {
-      dq[at + 4u * d + i] = word(value[i]);
+    for (var i = 0u; i < min(4u, params.size - 4u * d); i++) {
+      dq[at + 4u * d + i] = value[i];
     }
   } else {
-    dq[at + d] = word(value);
+    let p = 4u * (at + d);
+    dq[p] = value.x;
+    dq[p + 1u] = value.y;
+    dq[p + 2u] = value.z;
+    dq[p + 3u] = value.w;
   }
 }
 
 fn store_dkv(at: u32, d: u32, value: vec4f) {
   if (ELEMENTS) {
-    for (var i = 0u; i < 4u && 4u * d + i < params.size; i++) {
-      dkv[at + 4u * d + i] = word(value[i]);
+    for (var i = 0u; i < min(4u, params.size - 4u * d); i++) {
+      dkv[at + 4u * d + i] = value[i];
     }
   } else {
-    dkv[at + d] = word(value);
+    let p = 4u * (at + d);
+    dkv[p] = value.x;
+    dkv[p + 1u] = value.y;
+    dkv[p + 2u] = value.z;
+    dkv[p + 3u] = value.w;
   }
 }
 

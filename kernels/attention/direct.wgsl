@@ -41,7 +41,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> v: array<stored>;        // (B, H / group, Tk, D)
 @group(0) @binding(4) var<storage, read> mask: array<u32>;        // (B) or (B, Tk)
 @group(0) @binding(5) var<storage, read> slopes: array<f32>;      // (H)
-@group(0) @binding(6) var<storage, read_write> y: array<word>;    // (B, H, Tq, D)
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;     // (B, H, Tq, D)
 @group(0) @binding(7) var<storage, read_write> norms: array<vec2f>;   // (B, H, Tq) of (maximum, sum)
 
 // Whether key j takes part at all, for any query; keys from `last` on do not.
@@ -108,12 +108,8 @@ fn load_v(at: u32, d: u32) -> vec4f {
 }
 
 fn load_y(at: u32, d: u32) -> vec4f {
-  if (ELEMENTS) {
-    let p = at + 4u * d;
-    let inside = vec4u(4u * d) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.size);
-    return select(vec4f(), vec4f(vec4f(y[p]).x, vec4f(y[p + 1u]).x, vec4f(y[p + 2u]).x, vec4f(y[p + 3u]).x), inside);
-  }
-  return vec4f(y[at + d]);
+  let p = select(4u * (at + d), at + 4u * d, ELEMENTS);
+  return vec4f(y[p], y[p + 1u], y[p + 2u], y[p + 3u]);
 }
 
 // Row of key j in memory.
@@ -126,11 +122,15 @@ fn slot_of(j: u32) -> u32 {
 
 fn store(at: u32, d: u32, value: vec4f) {
   if (ELEMENTS) {
-    for (var i = 0u; i < 4u && 4u * d + i < params.size; i++) {
-      y[at + 4u * d + i] = word(value[i]);
+    for (var i = 0u; i < min(4u, params.size - 4u * d); i++) {
+      y[at + 4u * d + i] = value[i];
     }
   } else {
-    y[at + d] = word(value);
+    let p = 4u * (at + d);
+    y[p] = value.x;
+    y[p + 1u] = value.y;
+    y[p + 2u] = value.z;
+    y[p + 3u] = value.w;
   }
 }
 

@@ -37,8 +37,8 @@ struct Params {
 @group(0) @binding(5) var<storage, read> slopes: array<f32>;         // (H)
 @group(0) @binding(6) var<storage, read> dy: array<word>;            // (B, H, Tq, D)
 @group(0) @binding(7) var<storage, read> row: array<vec4f>;            // (B, H, Tq) of facts: maximum, 1 / sum, delta
-@group(0) @binding(8) var<storage, read_write> dq: array<word>;      // (B, H, Tq, D)
-@group(0) @binding(9) var<storage, read_write> dkv: array<word>;     // (B, H / group, Tk, D), twice
+@group(0) @binding(8) var<storage, read_write> dq: array<f32>;       // (B, H, Tq, D)
+@group(0) @binding(9) var<storage, read_write> dkv: array<f32>;      // (B, H / group, Tk, D), twice
 
 // Whether key j takes part at all, for any query; keys from `last` on do not.
 fn is_kept(batch: u32, j: u32, last: i32) -> bool {
@@ -98,40 +98,40 @@ fn load_dy(at: u32, d: u32) -> vec4f {
 }
 
 fn load_dq(at: u32, d: u32) -> vec4f {
-  if (ELEMENTS) {
-    let p = at + 4u * d;
-    let inside = vec4u(4u * d) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.size);
-    return select(vec4f(), vec4f(vec4f(dq[p]).x, vec4f(dq[p + 1u]).x, vec4f(dq[p + 2u]).x, vec4f(dq[p + 3u]).x), inside);
-  }
-  return vec4f(dq[at + d]);
+  let p = select(4u * (at + d), at + 4u * d, ELEMENTS);
+  return vec4f(dq[p], dq[p + 1u], dq[p + 2u], dq[p + 3u]);
 }
 
 fn load_dkv(at: u32, d: u32) -> vec4f {
-  if (ELEMENTS) {
-    let p = at + 4u * d;
-    let inside = vec4u(4u * d) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.size);
-    return select(vec4f(), vec4f(vec4f(dkv[p]).x, vec4f(dkv[p + 1u]).x, vec4f(dkv[p + 2u]).x, vec4f(dkv[p + 3u]).x), inside);
-  }
-  return vec4f(dkv[at + d]);
+  let p = select(4u * (at + d), at + 4u * d, ELEMENTS);
+  return vec4f(dkv[p], dkv[p + 1u], dkv[p + 2u], dkv[p + 3u]);
 }
 
 fn store_dq(at: u32, d: u32, value: vec4f) {
   if (ELEMENTS) {
-    for (var i = 0u; i < 4u && 4u * d + i < params.size; i++) {
-      dq[at + 4u * d + i] = word(value[i]);
+    for (var i = 0u; i < min(4u, params.size - 4u * d); i++) {
+      dq[at + 4u * d + i] = value[i];
     }
   } else {
-    dq[at + d] = word(value);
+    let p = 4u * (at + d);
+    dq[p] = value.x;
+    dq[p + 1u] = value.y;
+    dq[p + 2u] = value.z;
+    dq[p + 3u] = value.w;
   }
 }
 
 fn store_dkv(at: u32, d: u32, value: vec4f) {
   if (ELEMENTS) {
-    for (var i = 0u; i < 4u && 4u * d + i < params.size; i++) {
-      dkv[at + 4u * d + i] = word(value[i]);
+    for (var i = 0u; i < min(4u, params.size - 4u * d); i++) {
+      dkv[at + 4u * d + i] = value[i];
     }
   } else {
-    dkv[at + d] = word(value);
+    let p = 4u * (at + d);
+    dkv[p] = value.x;
+    dkv[p + 1u] = value.y;
+    dkv[p + 2u] = value.z;
+    dkv[p + 3u] = value.w;
   }
 }
 

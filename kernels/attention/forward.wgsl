@@ -49,7 +49,7 @@ struct Params {
 @group(0) @binding(3) var<storage, read> v: array<stored>;        // (B, H / group, Tk, D)
 @group(0) @binding(4) var<storage, read> mask: array<u32>;        // (B) or (B, Tk)
 @group(0) @binding(5) var<storage, read> slopes: array<f32>;      // (H)
-@group(0) @binding(6) var<storage, read_write> y: array<word>;    // (B, H, Tq, D)
+@group(0) @binding(6) var<storage, read_write> y: array<f32>;     // (B, H, Tq, D)
 @group(0) @binding(7) var<storage, read_write> norms: array<vec2f>;   // (B, H, Tq) of (maximum, sum)
 
 // Rows are one word longer than they need, so that lanes that read down a column meet every bank.
@@ -131,11 +131,15 @@ fn slot_of(j: u32) -> u32 {
 
 fn store(at: u32, d: u32, value: vec4f) {
   if (ELEMENTS) {
-    for (var i = 0u; i < 4u && 4u * d + i < params.size; i++) {
-      y[at + 4u * d + i] = word(value[i]);
+    for (var i = 0u; i < min(4u, params.size - 4u * d); i++) {
+      y[at + 4u * d + i] = value[i];
     }
   } else {
-    y[at + d] = word(value);
+    let p = 4u * (at + d);
+    y[p] = value.x;
+    y[p + 1u] = value.y;
+    y[p + 2u] = value.z;
+    y[p + 3u] = value.w;
   }
 }
 

@@ -61,6 +61,9 @@ function lseOf(norms: Tensor): Tensor<"f32"> {
   return lse;
 }
 
+/** Windows of a buffer start at multiples of this many bytes. */
+const WINDOW = 256;
+
 /** Two tensors of the shape of `like` in one buffer, because a kernel cannot write two windows that it sees as two buffers. */
 function pairLike(like: Tensor) {
   const bytes = Math.max(Math.ceil(like.bytes / WINDOW), 1) * WINDOW;
@@ -69,10 +72,8 @@ function pairLike(like: Tensor) {
   return { both, dk: half(0), dv: half(bytes), second: bytes / ELEMENT_BYTES };
 }
 
-/** Windows of a buffer start at multiples of this many bytes. */
-const WINDOW = 256;
-
-function laidOut(op: string, q: Tensor, k: Tensor, v: Tensor, options: LaidOutOptions): Plan {
+/** Checks q, k and v and settles how they are attended to. */
+export function laidOut(op: string, q: Tensor, k: Tensor, v: Tensor, options: LaidOutOptions): Plan {
   checkFloats(op, q, k, v);
   const { layout = "BHTD" } = options;
   for (const [name, x] of [["q", q], ["k", k], ["v", v]] as const) {

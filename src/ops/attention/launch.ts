@@ -8,7 +8,7 @@ import type { Form, Plan, Steps } from "./plan.ts";
 import { tileOf } from "./tiles.ts";
 
 /** What MASK says that the mask holds. */
-const MASKS = { none: 0, lengths: 1, keys: 2 } as const;
+export const MASKS = { none: 0, lengths: 1, keys: 2 } as const;
 /** Rows that an invocation of the direct kernels takes, and invocations of one of their workgroups. */
 const DIRECT_ROWS = 4;
 const DIRECT_LANES = 8;

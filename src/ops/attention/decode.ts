@@ -1,0 +1,161 @@
+import decodeKernel from "../../../kernels/attention/decode.wgsl";
+import type { Device } from "../../gpu/device.ts";
+import { ShapeError, ValueError } from "../../gpu/errors.ts";
+import { empty, tensor } from "../../tensor/create.ts";
+import { sameShape, show } from "../../tensor/shape.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { checkFloats } from "../check.ts";
+import { type KeyValueCache, cacheSettings, checkPosition, checkRoom, inWords, launchAppend, type Rows, wordsOf } from "./cache.ts";
+import { launchForward } from "./launch.ts";
+import { type AttentionOptions, checkSlopes, planOf, scaleOf, windowOf } from "./plan.ts";
+
+export interface DecodeOptions extends Pick<AttentionOptions, "scale" | "slopes"> {
+  /** Tokens that a query sees, itself included; default all that the cache holds. */
+  readonly window?: number;
+  /** Workgroups that share the keys of one head; default by device and capacity. */
+  readonly splits?: number;
+}
+
+/** Workgroups that keep a device busy. */
+const ENOUGH_GROUPS = { gpu: 128, software: 2 } as const;
+/** Keys that a workgroup goes through between two barriers, and so the least that a split should have. */
+const ROUND = 256;
+
+/**
+ * Appends the keys and values of one new token of each sequence and attends to them and those before. Without gradient.
+ * @param q [B, H, D]
+ * @param k [B, Hkv, D]
+ * @param v as k
+ * @param position [1] or [B], u32 or f32: tokens before this one. Data, so a captured step may count it up
+ * @returns [B, H, D]
+ */
+export function decodeAttention(q: Tensor, k: Tensor, v: Tensor, cache: KeyValueCache, position: Tensor, options: DecodeOptions = {}): Tensor<"f32"> {
+  const op = "decodeAttention";
+  checkFloats(op, q, k, v);
+  const { batch, keyHeads, size } = cache;
+  const [, heads = 0] = q.shape;
+  if (!sameShape(q.shape, [batch, heads, size])) throw new ShapeError(`${op}: q is ${show(q.shape)} and must be [${batch}, H, ${size}], as the cache is`);
+  for (const [name, x] of [["k", k], ["v", v]] as const) {
+    if (!sameShape(x.shape, [batch, keyHeads, size])) throw new ShapeError(`${op}: ${name} is ${show(x.shape)} and must be [${batch}, ${keyHeads}, ${size}], as the cache is`);
+  }
+  const rows = (x: Tensor, count: number): Rows => ({ tensor: x, steps: [0, count * size, size, 0] });
+  launchAppend(op, cache, rows(k, keyHeads), rows(v, keyHeads), 1, position);
+  const out = empty(q.device, q.shape);
+  launchDecode(op, cache, rows(q, heads), heads, position, rows(out, heads), options);
+  return out;
+}
+
+/**
+ * The same on what one projection to q, k and v left, as in GPT-2.
+ * @param qkv [B, (H + 2 Hkv) D]
+ * @param heads H
+ * @returns [B, H D]
+ */
+export function decodePacked(qkv: Tensor, heads: number, cache: KeyValueCache, position: Tensor, options: DecodeOptions = {}): Tensor<"f32"> {
+  const op = "decodePacked";
+  checkFloats(op, qkv);
+  const { batch, size } = cache;
+  const { q, k, v } = packedRows(op, qkv, [batch], heads, cache);
+  launchAppend(op, cache, k, v, 1, position);
+  const out = empty(qkv.device, [batch, heads * size]);
+  launchDecode(op, cache, q, heads, position, { tensor: out, steps: [0, heads * size, size, 0] }, options);
+  return out;
+}
+
+/**
+ * Appends the keys and values of T tokens, a chunk of a prompt, and attends causally to them and those before.
+ * Without gradient.
+ * @param qkv [B, T, (H + 2 Hkv) D]
+ * @param heads H
+ * @param seen tokens before these, a number of the host: a captured function would freeze it
+ * @returns [B, T, H D]
+ * @throws ValueError if the cache is full
+ */
+export function prefillPacked(qkv: Tensor, heads: number, cache: KeyValueCache, seen: number, options: DecodeOptions = {}): Tensor<"f32"> {
+  const op = "prefillPacked";
+  checkFloats(op, qkv);
+  const { device } = qkv;
+  const { batch, keyHeads, size, capacity, slots, half } = cache;
+  const [, rows = 0] = qkv.shape;
+  const { q, k, v } = packedRows(op, qkv, [batch, rows], heads, cache);
+  checkRoom(op, cache, seen, rows, options.window);
+  const position = tensor(device, [seen], [1], "u32");
+  launchAppend(op, cache, k, v, rows, position);
+  position.dispose();
+  const keys = Math.min(seen + rows, capacity);
+  const width = wordsOf(size) * 4;
+  const perHead = capacity * width;
+  const perBatch = keyHeads * perHead;
+  const out = empty(device, [batch, rows, heads * size]);
+  const norms = empty(device, [batch, heads, rows, 2]);
+  const places = {
+    q: q.steps,
+    k: [0, perBatch, perHead, width],
+    v: [batch * perBatch, perBatch, perHead, width],
+    y: [0, rows * heads * size, size, heads * size],
+  } as const;
+  const sizes = { batch, heads, keyHeads, queries: rows, keys, size };
+  const ring = { slot: (seen + rows - keys) % capacity, capacity };
+  const plan = planOf(op, sizes, places, { ...options, causal: true }, { ring, half });
+  launchForward(plan, { q: qkv, k: slots, v: slots }, out, norms);
+  norms.dispose();
+  return out;
+}
+
+/** The heads of q, k and v in the rows of a projection [..., (H + 2 Hkv) D]. */
+function packedRows(op: string, qkv: Tensor, leading: readonly number[], heads: number, { keyHeads, size }: KeyValueCache) {
+  const columns = (heads + 2 * keyHeads) * size;
+  if (!sameShape(qkv.shape, [...leading, columns])) {
+    throw new ShapeError(`${op}: qkv is ${show(qkv.shape)} and must be ${show([...leading, columns])} for ${heads} + 2 x ${keyHeads} heads of ${size}`);
+  }
+  const perBatch = (leading[1] ?? 1) * columns;
+  const rows = (head: number): Rows => ({ tensor: qkv, steps: [head * size, perBatch, size, columns] });
+  return { q: rows(0), k: rows(heads), v: rows(heads + keyHeads) };
+}
+
+function launchDecode(op: string, cache: KeyValueCache, q: Rows, heads: number, position: Tensor, y: Rows, options: DecodeOptions): void {
+  const { device } = q.tensor;
+  const { batch, keyHeads, size, capacity } = cache;
+  checkPosition(op, cache, position);
+  if (heads < 1 || heads % keyHeads !== 0) {
+    throw new ShapeError(`${op}: ${heads} query heads do not divide into ${keyHeads} key heads; make the first a multiple of the second`);
+  }
+  const { window = capacity, slopes = null, splits = splitsFor(device, cache, heads) } = options;
+  if (slopes) checkSlopes(op, slopes, heads);
+  const [left] = windowOf(op, { window, causal: true });
+  const words = wordsOf(size);
+  const lanes = Math.max(64, words);
+  if (lanes > device.limits.maxComputeInvocationsPerWorkgroup) {
+    throw new ValueError(`${op}: heads of ${size} elements are too large to decode; they may have ${4 * device.limits.maxComputeInvocationsPerWorkgroup}`);
+  }
+  const common = cacheSettings(cache, position);
+  const { words: inUnits, knobs: reading } = inWords(size, [q, y]);
+  const params = {
+    ...common.params,
+    heads,
+    group: heads / keyHeads,
+    window: left + 1,
+    splits,
+    scale: scaleOf(op, options.scale, size),
+    q_steps: inUnits(q.steps),
+    y_steps: inUnits(y.steps),
+  };
+  const knobs = { ...common.knobs, ...reading, SLOPES: slopes !== null, LANES: lanes, ROUND: Math.ceil(ROUND / lanes) * lanes };
+  const inputs = { position, q: q.tensor, cache: cache.slots, slopes: slopes ?? q.tensor };
+  if (splits === 1) {
+    device.dispatch(decodeKernel, "single", { ...inputs, y: y.tensor }, params, [1, heads, batch], knobs);
+    return;
+  }
+  const parts = empty(device, [batch, heads, splits, words * 4]);
+  const norms = empty(device, [batch, heads, splits, 2]);
+  device.dispatch(decodeKernel, "split", { ...inputs, parts, norms }, params, [splits, heads, batch], knobs);
+  device.dispatch(decodeKernel, "merge", { part: parts, norm: norms, y: y.tensor }, params, [1, heads, batch], knobs);
+  parts.dispose();
+  norms.dispose();
+}
+
+/** As many splits as a device needs to be busy, unless they would have too few keys. */
+function splitsFor(device: Device, { batch, capacity }: KeyValueCache, heads: number): number {
+  const enough = device.software ? ENOUGH_GROUPS.software : ENOUGH_GROUPS.gpu;
+  return Math.max(1, Math.min(Math.ceil(enough / (batch * heads)), Math.floor(capacity / ROUND)));
+}

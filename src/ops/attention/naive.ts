@@ -1,0 +1,60 @@
+import scoresKernel from "../../../kernels/attention/scores.wgsl";
+import { record } from "../../autograd/graph.ts";
+import { empty } from "../../tensor/create.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { product } from "../product.ts";
+import { laidOut } from "./attention.ts";
+import { constantsOf, MASKS } from "./launch.ts";
+import type { AttentionOptions, Plan } from "./plan.ts";
+
+/**
+ * The same as `attention`, the plain way: the whole matrix of scores is computed, stored and read again, so memory and
+ * traffic grow with Tq Tk. For comparison.
+ * @param q [B, H, Tq, D]
+ * @param k [B, Hkv, Tk, D]
+ * @param v as k
+ */
+export function naiveAttention(q: Tensor, k: Tensor, v: Tensor, options: Omit<AttentionOptions, "form"> = {}): Tensor<"f32"> {
+  const plan = laidOut("naiveAttention", q, k, v, options);
+  const { device } = q;
+  const { batch, heads, keyHeads, queries, keys, size } = plan;
+  // The query heads of a group follow each other, so that they are one matrix to its key head.
+  const rows = keyHeads === 0 ? 0 : (heads / keyHeads) * queries;
+  const matrices = batch * keyHeads;
+  const p = empty(device, [batch, heads, queries, keys]);
+  product(device, { a: q, b: k, out: p, M: rows, N: keys, K: size, batch: matrices, transposeB: true });
+  const [mask, slopes] = constantsOf(plan, q);
+  const { params, groups, knobs } = launch(q, plan);
+  if (keys > 0) device.dispatch(scoresKernel, "forward", { s: p, mask, slopes }, params, groups, knobs);
+  const out = empty(device, q.shape);
+  product(device, { a: p, b: v, out, M: rows, N: size, K: keys, batch: matrices });
+  record("naiveAttention", [out], [q, k, v], [q, k, v, p], ([dy], _sink, [q, k, v, p]) => {
+    if (!dy) return [null, null, null];
+    const ds = empty(device, p.shape);
+    product(device, { a: dy, b: v, out: ds, M: rows, N: keys, K: size, batch: matrices, transposeB: true });
+    if (keys > 0) device.dispatch(scoresKernel, "backward", { p, dp: ds }, params, groups, knobs);
+    const dq = empty(device, q.shape);
+    product(device, { a: ds, b: k, out: dq, M: rows, N: size, K: keys, batch: matrices });
+    const dk = empty(device, k.shape);
+    product(device, { a: ds, b: q, out: dk, M: keys, N: size, K: rows, batch: matrices, transposeA: true });
+    const dv = empty(device, v.shape);
+    product(device, { a: p, b: dy, out: dv, M: keys, N: size, K: rows, batch: matrices, transposeA: true });
+    ds.dispose();
+    return [dq, dk, dv];
+  });
+  p.dispose();
+  return out;
+}
+
+function launch({ device }: Tensor, { batch, heads, queries, keys, left, right, scale, lengths, keyMask, slopes }: Plan) {
+  const rows = batch * heads * queries;
+  const knobs = {
+    // An emulation's barriers cost more than a lane's work.
+    LANES: device.software ? 4 : 64,
+    ROWS: device.software ? 8 : 1,
+    MASK: lengths ? MASKS.lengths : keyMask ? MASKS.keys : MASKS.none,
+    SLOPES: slopes !== null,
+  };
+  const params = { rows, heads, queries, keys, left, right, scale };
+  return { params, groups: [Math.ceil(rows / knobs.ROWS)] as const, knobs };
+}
