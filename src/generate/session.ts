@@ -83,6 +83,7 @@ export class Session {
   /** Reads tokens in the parallel form, in chunks, without generating. */
   feed(ids: Int32Array<ArrayBuffer>): void {
     this.check("feed");
+    this.checkRoom("feed", ids.length);
     for (let at = 0; at < ids.length; at += PROMPT_CHUNK) {
       const chunk = ids.slice(at, at + PROMPT_CHUNK);
       scope(() =>
@@ -93,13 +94,13 @@ export class Session {
           this.assign(state, reshape(last, [1, -1]));
         }),
       );
+      this.seen += chunk.length;
     }
     this.sampler.see(ids);
-    this.seen += ids.length;
   }
 
   /**
-   * Generates tokens after those seen so far, as they come back from the device.
+   * Generates tokens after those seen so far, as they come back from the device; ends where the model's context does.
    * @throws ValueError before anything was fed, or while another generation runs
    * @throws NonFiniteError if the logits are not finite
    */
@@ -111,10 +112,12 @@ export class Session {
       throw new ValueError(`generate: maxTokens is ${maxTokens}; use a whole number of 0 or more`);
     if (!(Number.isInteger(readEvery) && readEvery >= 1 && readEvery <= HISTORY))
       throw new ValueError(`generate: readEvery is ${readEvery}; use 1 to ${HISTORY}`);
+    const { contextLength } = this.model;
+    if (maxTokens > 0) this.checkRoom("generate", 1);
     this.sampler.set(options);
     this.busy = true;
     try {
-      for (let left = maxTokens; left > 0 && !signal?.aborted; ) {
+      for (let left = Math.min(maxTokens, contextLength - this.seen); left > 0 && !signal?.aborted; ) {
         const count = left >= readEvery ? readEvery : 1;
         const ids = await this.advance(count);
         let taken = 0;
@@ -229,7 +232,16 @@ export class Session {
 
   private modelState(): ModelState {
     const { [LOGITS]: _, ...tensors } = this.now.tensors;
-    return new ModelState(tensors);
+    return new ModelState(tensors, this.seen);
+  }
+
+  /** @throws ValueError if the model has no place for so many more tokens */
+  private checkRoom(op: string, count: number): void {
+    const { contextLength } = this.model;
+    if (this.seen + count <= contextLength) return;
+    throw new ValueError(
+      `${op}: the model takes texts of ${contextLength} tokens, and ${this.seen} + ${count} are more; use a shorter prompt or start a new session`,
+    );
   }
 
   private assign(state: ModelState, logits: Tensor<"f32">): void {

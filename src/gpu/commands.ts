@@ -1,5 +1,6 @@
 import type { Pipeline } from "./pipelines.ts";
-import type { Storage } from "./storage.ts";
+import type { Reservation, Storage } from "./storage.ts";
+import type { UniformArena } from "./uniforms.ts";
 
 /** One kernel launch with everything resolved but the pipeline's compilation. */
 export interface DispatchCommand {
@@ -40,12 +41,15 @@ export interface ReplayCommand {
 export type PlanCommand = DispatchCommand | CopyCommand;
 export type Command = PlanCommand | WriteCommand | ReplayCommand;
 
-/** Commands captured for a plan, with the storages that they use. */
+/** Commands captured for a plan, with the memory that they use. */
 export interface Capture {
   readonly commands: PlanCommand[];
-  readonly storages: Set<Storage>;
-  /** Those among them that a command writes. */
+  /** Memory from outside the plan, retained from the first command that uses it. */
+  readonly held: Set<Storage>;
+  /** What a command writes. */
   readonly written: Set<Storage>;
+  readonly reservation: Reservation;
+  readonly uniforms: UniformArena;
 }
 
 /** Gives each dispatch a pass of its own with timestamps. */

@@ -42,7 +42,7 @@ export class Device {
   private readonly groups: BindGroups;
   private readonly watch: Watch;
   private readonly ownsGpu: boolean;
-  private capture: (Capture & { readonly uniforms: UniformArena }) | null = null;
+  private capture: Capture | null = null;
   private uniformOwners = 0;
 
   constructor(gpu: GPUDevice, info: GPUAdapterInfo, software: boolean, ownsGpu: boolean) {
@@ -102,11 +102,9 @@ export class Device {
     const arena = this.capture?.uniforms ?? this.uniforms;
     const layout = bindings.some(({ access }) => access === "uniform") ? kernel.params : null;
     const uniform = layout && { arena, slot: arena.pack(layout, params, pipeline.label), bytes: layout.size };
-    const group = this.groups.get(pipeline, bindings, buffers, uniform, (storage, written) => {
-      if (written) storage.touch();
-      this.capture?.storages.add(storage);
-      if (written) this.capture?.written.add(storage);
-    });
+    const group = this.groups.get(pipeline, bindings, buffers, uniform, (storage, written) =>
+      this.use(storage, written),
+    );
     const command = {
       kind: "dispatch" as const,
       pipeline,
@@ -132,12 +130,10 @@ export class Device {
       toOffset: to.offset,
       bytes,
     };
-    to.touch();
-    if (this.capture) {
-      this.capture.storages.add(from).add(to);
-      this.capture.written.add(to);
-      this.capture.commands.push(command);
-    } else this.recorder.push(command);
+    this.use(from, false);
+    this.use(to, true);
+    if (this.capture) this.capture.commands.push(command);
+    else this.recorder.push(command);
   }
 
   /** Writes host bytes into a storage, after the commands recorded so far. */
@@ -225,20 +221,22 @@ export class Device {
 
   // Used by capture.ts and timing.ts, which complete this class without growing it.
 
-  /** Starts collecting commands for a plan instead of running them. */
-  beginCapture(): Capture & { readonly uniforms: UniformArena } {
+  /** Starts collecting commands for a plan instead of running them; memory made meanwhile is set aside for it. */
+  beginCapture(): Capture {
     this.check();
     if (this.capture) throw new ValueError("capture: a captured function may not call capture again");
     this.capture = {
       commands: [],
-      storages: new Set(),
+      held: new Set(),
       written: new Set(),
+      reservation: this.pool.reserve(),
       uniforms: new UniformArena(this.gpu, this.uniformOwners++),
     };
     return this.capture;
   }
 
   endCapture(): void {
+    this.pool.unreserve();
     this.capture = null;
   }
 
@@ -262,6 +260,15 @@ export class Device {
   setTimer(timer: PassTimer | null): void {
     this.recorder.flush();
     this.recorder.timer = timer;
+  }
+
+  /** Notes that a command uses a storage. A plan holds what is not its own, also if its tensor goes before the plan is done. */
+  private use(storage: Storage, written: boolean): void {
+    if (written) storage.touch();
+    const { capture } = this;
+    if (!capture) return;
+    if (storage.block.owner !== capture.reservation && !capture.held.has(storage)) capture.held.add(storage.retain());
+    if (written) capture.written.add(storage);
   }
 
   private fold(groups: Groups, name: string, entry: string): [number, number, number] {

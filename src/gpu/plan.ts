@@ -2,8 +2,6 @@ import type { Capture } from "./commands.ts";
 import type { Device } from "./device.ts";
 import { DisposedError, ValueError } from "./errors.ts";
 import { pipelinesOf } from "./recorder.ts";
-import type { Reservation } from "./storage.ts";
-import type { UniformArena } from "./uniforms.ts";
 
 /**
  * Commands of one captured call with their buffers. `replay` runs them again on whatever the input
@@ -13,22 +11,13 @@ export class Plan<R> {
   /** What the captured function returned; every replay overwrites these tensors. */
   readonly outputs: R;
   readonly device: Device;
-  private readonly captured: Capture & { readonly uniforms: UniformArena };
-  private readonly reservation: Reservation;
+  private readonly captured: Capture;
   private disposed = false;
 
-  constructor(
-    device: Device,
-    outputs: R,
-    captured: Capture & { readonly uniforms: UniformArena },
-    reservation: Reservation,
-  ) {
+  constructor(device: Device, outputs: R, captured: Capture) {
     this.device = device;
     this.outputs = outputs;
     this.captured = captured;
-    this.reservation = reservation;
-    // A storage made outside stays alive as long as a replay may use it.
-    for (const storage of captured.storages) if (storage.block.owner !== reservation) storage.retain();
   }
 
   /** Kernel launches a replay makes. */
@@ -46,8 +35,7 @@ export class Plan<R> {
   dispose(): void {
     if (this.disposed) return;
     this.disposed = true;
-    for (const storage of this.captured.storages) if (storage.block.owner !== this.reservation) storage.release();
-    this.device.pool.close(this.reservation);
+    giveBack(this.device, this.captured);
     // A replay may still wait behind a batch whose pipelines are compiling.
     this.device.whenSubmitted(() => this.captured.uniforms.destroy());
   }
@@ -68,23 +56,26 @@ export class Plan<R> {
  */
 export async function captureCommands<R>(device: Device, fn: () => R): Promise<Plan<R>> {
   const captured = device.beginCapture();
-  const reservation = device.pool.reserve();
   let outputs: R;
   try {
     outputs = fn();
     if (outputs instanceof Promise)
       throw new ValueError("capture: the function is async; record work synchronously and read results after replay");
   } catch (error) {
-    device.pool.close(reservation);
+    giveBack(device, captured);
     captured.uniforms.destroy();
     throw error;
   } finally {
-    device.pool.unreserve();
     device.endCapture();
   }
-  const plan = new Plan(device, outputs, captured, reservation);
   captured.uniforms.upload(captured.uniforms.take());
   captured.uniforms.detach();
+  const plan = new Plan(device, outputs, captured);
   await device.guard(Promise.all(pipelinesOf(captured.commands).map((pipeline) => pipeline.compiled)));
   return plan;
+}
+
+function giveBack(device: Device, { held, reservation }: Capture): void {
+  for (const storage of held) storage.release();
+  device.pool.close(reservation);
 }

@@ -24,7 +24,12 @@ export interface Forward {
 export interface LanguageModel extends Module {
   readonly device: Device;
   readonly config: ModelConfig;
-  /** Parallel form, for training and prompts: token ids [B, T] from a state (zeros if left out). */
+  /** Tokens that a text can have at most; infinite for recurrent models. */
+  readonly contextLength: number;
+  /**
+   * Parallel form, for training and prompts: token ids [B, T] from a state (that of `initialState` if left out).
+   * A state with a cache is written in place, and takes no gradient.
+   */
   forward(tokens: Tensor, state?: ModelState): Forward;
   /** The state before the first token, for `batch` texts; outlives scopes. */
   initialState(batch: number): ModelState;

@@ -33,6 +33,7 @@ const layers = { rnn: RNN, gru: GRU, lstm: LSTM } as const;
 export class RecurrentLanguageModel extends Module implements LanguageModel {
   readonly device: Device;
   readonly config: RecurrentConfig;
+  readonly contextLength = Number.POSITIVE_INFINITY;
   readonly encoder: Embedding;
   readonly rnn: Recurrent;
   /** The head; PyTorch's example calls it decoder. */

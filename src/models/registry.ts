@@ -3,6 +3,7 @@ import { FileError, ValueError } from "../gpu/errors.ts";
 import type { InitOptions } from "../nn/init.ts";
 import type { LanguageModel, ModelConfig } from "./language.ts";
 import { type RecurrentConfig, RecurrentLanguageModel } from "./recurrent.ts";
+import { type TransformerConfig, TransformerLanguageModel } from "./transformer.ts";
 
 /** A size that a person can choose, with bounds that make sense. */
 export interface ModelOption {
@@ -57,6 +58,28 @@ function recurrent(kind: RecurrentConfig["kind"], label: string, gates: number, 
   };
 }
 
+const transformerOptions: readonly ModelOption[] = [
+  { name: "channels", label: "Width", default: 128, min: 8, max: 2048, step: 8 },
+  { name: "heads", label: "Heads", default: 4, min: 1, max: 64, step: 1 },
+  { name: "numLayers", label: "Layers", default: 2, min: 1, max: 48, step: 1 },
+  { name: "contextLength", label: "Context", default: 256, min: 8, max: 4096, step: 8 },
+  { name: "dropout", label: "Dropout", default: 0, min: 0, max: 0.9, step: 0.05 },
+];
+
+const transformer: ModelKind = {
+  kind: "transformer",
+  label: "Transformer",
+  summary: "Every character looks back at all before it; learns fast, and its memory grows with the text.",
+  recurrent: false,
+  options: transformerOptions,
+  create: (device, config, init) =>
+    new TransformerLanguageModel(device, checked(config, transformerOptions) as TransformerConfig, init),
+  parameterCount: (config) => {
+    const { vocabSize, channels, numLayers, contextLength } = config as TransformerConfig;
+    return (vocabSize + contextLength + 2) * channels + numLayers * (12 * channels * channels + 13 * channels);
+  },
+};
+
 /** Every kind of language model, in the order in which pages list them. */
 export const modelKinds: readonly ModelKind[] = [
   recurrent(
@@ -67,6 +90,7 @@ export const modelKinds: readonly ModelKind[] = [
   ),
   recurrent("gru", "GRU", 3, "Two gates decide what to keep; nearly as good as an LSTM at three quarters of its size."),
   recurrent("lstm", "LSTM", 4, "A protected memory cell with three gates; the classic character-level writer."),
+  transformer,
 ];
 
 /** @throws ValueError naming the kinds that exist */

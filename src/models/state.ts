@@ -13,9 +13,12 @@ import type { Tensor } from "../tensor/tensor.ts";
  */
 export class ModelState {
   readonly tensors: Readonly<Record<string, Tensor<"f32">>>;
+  /** Tokens that went before, as far as the host knows; models with a cache need it to take a prompt. */
+  readonly seen: number;
 
-  constructor(tensors: Readonly<Record<string, Tensor<"f32">>>) {
+  constructor(tensors: Readonly<Record<string, Tensor<"f32">>>, seen = 0) {
     this.tensors = tensors;
+    this.seen = seen;
   }
 
   /** Bytes of GPU memory. */
@@ -30,7 +33,7 @@ export class ModelState {
       source.device.copy(source.storage, target.storage, source.bytes);
       return [name, target] as const;
     });
-    return new ModelState(Object.fromEntries(copies));
+    return new ModelState(Object.fromEntries(copies), this.seen);
   }
 
   /** Overwrites this state with another of the same shapes. */
@@ -42,7 +45,8 @@ export class ModelState {
           `assign: ${name} is ${source ? show(source.shape) : "missing"} instead of ${show(target.shape)}; use a state of the same model and batch`,
         );
       }
-      target.device.copy(source.storage, target.storage, source.bytes);
+      // A model may have written its cache in place.
+      if (source.storage !== target.storage) target.device.copy(source.storage, target.storage, source.bytes);
     }
   }
 

@@ -11,6 +11,8 @@ export interface FixtureCase {
   /** `param.NAME`; requires a gradient. */
   param(name: string): Tensor<"f32">;
   has(fullName: string): boolean;
+  /** Called after backward, to add gradients of parameters that are not the fixture's own tensors to the outputs. */
+  onGradients(collect: () => void): void;
   /** Full names, such as `param.weight_ih_l0`. */
   readonly names: readonly string[];
 }

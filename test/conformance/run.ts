@@ -35,9 +35,15 @@ export async function runCase(device: Device, entry: CaseEntry, bytes: Uint8Arra
   for (const [name, value] of file) if (/^(in|param)\./.test(name)) leaves.set(name, load(device, name, value));
   const owned: Tensor[] = [...leaves.values()];
   try {
-    const outputs = await kind(fixtureOf(device, entry, leaves));
+    let collect = () => {};
+    const outputs = await kind(
+      fixtureOf(device, entry, leaves, (callback) => {
+        collect = callback;
+      }),
+    );
     owned.push(...Object.values(outputs));
     differentiate(device, file, outputs, owned);
+    collect();
     const found = new Map<string, Tensor | null>();
     for (const [name, value] of Object.entries(outputs))
       found.set(/^(grad|out)\./.test(name) ? name : `out.${name}`, value);
@@ -64,7 +70,12 @@ function load(device: Device, name: string, value: FileTensor): Tensor {
   return leaf;
 }
 
-function fixtureOf(device: Device, entry: CaseEntry, leaves: ReadonlyMap<string, Tensor>): FixtureCase {
+function fixtureOf(
+  device: Device,
+  entry: CaseEntry,
+  leaves: ReadonlyMap<string, Tensor>,
+  onGradients: FixtureCase["onGradients"],
+): FixtureCase {
   const get = (name: string) => {
     const leaf = leaves.get(name);
     if (!leaf) throw new Error(`${entry.name} has no tensor ${name}`);
@@ -76,6 +87,7 @@ function fixtureOf(device: Device, entry: CaseEntry, leaves: ReadonlyMap<string,
     in: (name) => get(`in.${name}`),
     param: (name) => get(`param.${name}`) as Tensor<"f32">,
     has: (name) => leaves.has(name),
+    onGradients,
     names: [...leaves.keys()],
   };
 }

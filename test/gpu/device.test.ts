@@ -84,6 +84,18 @@ test("a plan reuses memory inside itself, keeps its inputs alive, and gives all 
   expect(() => plan.replay()).toThrow(DisposedError);
 });
 
+test("host values inside a captured function are constants of the plan, whatever the pool does meanwhile", async () => {
+  const x = tensor(device, [1, 2, 3]);
+  const plan = await capture(device, () => add(x, tensor(device, [10, 20, 30])));
+  const others = Array.from({ length: 4 }, () => tensor(device, [0, 0, 0]));
+  plan.replay();
+  expect([...(await plan.outputs.data())]).toEqual([11, 22, 33]);
+  plan.outputs.dispose();
+  plan.dispose();
+  for (const other of [x, ...others]) other.dispose();
+  expect(device.stats.memory.live).toBe(0);
+});
+
 test("inside a captured function, reads, writes, nested captures and promises are refused", async () => {
   const x = tensor(device, [1]);
   await expect(capture(device, () => x.write([2]))).rejects.toThrow(/before replay/);

@@ -5,7 +5,7 @@ import { Session } from "../../src/generate/session.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { NonFiniteError, ValueError } from "../../src/gpu/errors.ts";
 import { openDevice } from "../../src/gpu/open.ts";
-import type { LanguageModel } from "../../src/models/language.ts";
+import type { LanguageModel, ModelConfig } from "../../src/models/language.ts";
 import { createModel } from "../../src/models/registry.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import { Random } from "../../src/tensor/philox.ts";
@@ -15,7 +15,7 @@ import { CharTokenizer } from "../../src/text/characters.ts";
 import { getGpu } from "../support/device.ts";
 
 const tokenizer = new CharTokenizer("abcdefghijklmnopqrstuvwxyz .\n");
-const kinds = ["rnn", "gru", "lstm"] as const;
+const kinds = ["rnn", "gru", "lstm", "transformer"] as const;
 
 let device: Device;
 beforeAll(async () => {
@@ -25,7 +25,10 @@ afterAll(() => device.destroy());
 
 /** Default weights are so small that every token is about as likely; these are not. */
 async function build(kind: string, vocabSize = tokenizer.vocabSize, numLayers = 2): Promise<LanguageModel> {
-  const config = { kind, vocabSize, embeddingSize: 8, hiddenSize: 12, numLayers, dropout: 0 };
+  const config: ModelConfig =
+    kind === "transformer"
+      ? { kind, vocabSize, channels: 8, heads: 2, numLayers, contextLength: 96, dropout: 0 }
+      : { kind, vocabSize, embeddingSize: 8, hiddenSize: 12, numLayers, dropout: 0 };
   const model = createModel(device, config, { random: new Random(3) });
   const state = await model.stateDict();
   for (const { values } of state.values()) for (const [i, value] of values.entries()) values[i] = 3 * value;
@@ -103,6 +106,17 @@ describe("whole sequence, single steps and chunks agree", () => {
       });
     }
   }
+});
+
+test("a Transformer's text ends with its context, and a prompt that is too long is refused", async () => {
+  const model = await build("transformer");
+  const session = new Session(model);
+  session.feed(tokenizer.encode("a".repeat(90)));
+  expect(await collect(session.generate({ maxTokens: 50 }))).toHaveLength(6);
+  await expect(collect(session.generate())).rejects.toThrow(/texts of 96 tokens, and 96 \+ 1 are more/);
+  expect(() => session.feed(tokenizer.encode("a"))).toThrow(ValueError);
+  session.dispose();
+  model.dispose();
 });
 
 test("the same seed gives the same text, another seed another", async () => {

@@ -38,7 +38,8 @@ function start(
   options: Partial<TrainerOptions> & { kind?: string; dropout?: number; numLayers?: number; schedule?: Schedule } = {},
 ): Run {
   const { kind = "lstm", dropout = 0, numLayers = 1, ...rest } = options;
-  const model = createModel(device, { ...sizes, kind, dropout, numLayers }, { random: new Random(7) });
+  const config = { ...sizes, channels: 24, heads: 2, contextLength: 32, kind, dropout, numLayers };
+  const model = createModel(device, config, { random: new Random(7) });
   const optimizer = new AdamW(model.parameters(), { lr: 1e-2, maxNorm: 1 });
   const records: StepRecord[] = [];
   const trainer = new Trainer({
@@ -61,7 +62,7 @@ async function weights(model: LanguageModel): Promise<Map<string, number[]>> {
   return new Map([...(await model.stateDict())].map(([name, { values }]) => [name, [...values]]));
 }
 
-for (const kind of ["rnn", "gru", "lstm"]) {
+for (const kind of ["rnn", "gru", "lstm", "transformer"]) {
   test(`${kind}: the loss falls on a repetitive text, held-out loss too`, async () => {
     const run = start({ kind, validation: ids.slice(0, 400) });
     const before = await run.trainer.evaluate();

@@ -19,6 +19,10 @@ import { type FixtureCase, type Kind, NotCovered } from "../kind.ts";
 
 /** Configurations by the fixture's name of the architecture. */
 const configs: Record<string, (arch: Record<string, number>, vocabSize: number) => ModelConfig> = {
+  gpt2: ({ C: channels = 0, heads = 0, layers: numLayers = 0, block_size: contextLength = 0 }, vocabSize) => ({
+    kind: "transformer",
+    ...{ vocabSize, channels, heads, numLayers, contextLength, dropout: 0 },
+  }),
   LSTM: (arch, vocabSize) => recurrent("lstm", arch, vocabSize),
   GRU: (arch, vocabSize) => recurrent("gru", arch, vocabSize),
   RNN_TANH: (arch, vocabSize) => recurrent("rnn", arch, vocabSize),
