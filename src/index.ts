@@ -23,6 +23,7 @@ export type { Decoder, Forward, LanguageModel, ModelConfig } from "./models/lang
 export { type RecurrentConfig, RecurrentLanguageModel } from "./models/recurrent.ts";
 export { createModel, type ModelKind, type ModelOption, modelKind, modelKinds } from "./models/registry.ts";
 export { ModelState } from "./models/state.ts";
+export { type TransformerConfig, TransformerLanguageModel } from "./models/transformer.ts";
 export { Dropout } from "./nn/dropout.ts";
 export { Embedding } from "./nn/embedding.ts";
 export type { InitOptions } from "./nn/init.ts";
@@ -38,7 +39,13 @@ export {
   type RecurrentState,
   RNN,
 } from "./nn/rnn.ts";
+export { TransformerBlock } from "./nn/transformer.ts";
 export { argmax } from "./ops/argmax.ts";
+export { attention, attentionWithLse, type LaidOutOptions } from "./ops/attention/attention.ts";
+export { createCache, type KeyValueCache } from "./ops/attention/cache.ts";
+export { type DecodeOptions, decodeAttention, decodePacked, prefillPacked } from "./ops/attention/decode.ts";
+export { attentionPacked, type PackedOptions } from "./ops/attention/packed.ts";
+export type { AttentionOptions } from "./ops/attention/plan.ts";
 export { add, div, maximum, minimum, mul, type Operand, pow, sub } from "./ops/binary.ts";
 export { cast } from "./ops/cast.ts";
 export { concat, stack } from "./ops/concat.ts";

@@ -62,7 +62,10 @@ export class Lab implements Answers {
 
   async catalogue(base: string): Promise<Catalogue> {
     this.texts = new Texts(base);
-    const models = modelKinds.map(({ kind, label, summary }) => ({ id: kind, name: label, about: summary }));
+    // The page's settings (hidden units, embedding) are those of recurrent models.
+    const models = modelKinds
+      .filter(({ recurrent }) => recurrent)
+      .map(({ kind, label, summary }) => ({ id: kind, name: label, about: summary }));
     return { models, texts: textChoices };
   }
 
