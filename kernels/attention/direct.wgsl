@@ -79,7 +79,7 @@ fn load_q(at: u32, d: u32) -> vec4f {
   return vec4f(q[at + d]);
 }
 
-fn load_k(at: u32, d: u32) -> vec4f {
+fn load_key(at: u32, d: u32) -> vec4f {
   if (ELEMENTS) {
     let p = at + 4u * d;
     let inside = vec4u(4u * d) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.size);
@@ -93,7 +93,7 @@ fn load_k(at: u32, d: u32) -> vec4f {
   return vec4f(bitcast<vec2f>(vec2u(k[2u * (at + d)])), bitcast<vec2f>(vec2u(k[2u * (at + d) + 1u])));
 }
 
-fn load_v(at: u32, d: u32) -> vec4f {
+fn load_value(at: u32, d: u32) -> vec4f {
   if (ELEMENTS) {
     let p = at + 4u * d;
     let inside = vec4u(4u * d) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.size);
@@ -107,7 +107,7 @@ fn load_v(at: u32, d: u32) -> vec4f {
   return vec4f(bitcast<vec2f>(vec2u(v[2u * (at + d)])), bitcast<vec2f>(vec2u(v[2u * (at + d) + 1u])));
 }
 
-fn load_y(at: u32, d: u32) -> vec4f {
+fn load_sum(at: u32, d: u32) -> vec4f {
   let p = select(4u * (at + d), at + 4u * d, ELEMENTS);
   return vec4f(y[p], y[p + 1u], y[p + 2u], y[p + 3u]);
 }
@@ -134,7 +134,7 @@ fn store(at: u32, d: u32, value: vec4f) {
   }
 }
 
-fn store_rows(at: vec4u, rows: vec4u, d: u32, values: mat4x4f) {
+fn store_sums(at: vec4u, rows: vec4u, d: u32, values: mat4x4f) {
   for (var i = 0u; i < 4u; i++) {
     if (rows[i] < params.queries) {
       store(at[i], d, values[i]);
@@ -151,17 +151,17 @@ fn rows_q(at: vec4u, d: u32) -> mat4x4f {
   return mat4x4f(load_q(at.x, d), load_q(at.y, d), load_q(at.z, d), load_q(at.w, d));
 }
 
-fn rows_k(at: vec4u, d: u32) -> mat4x4f {
-  return mat4x4f(load_k(at.x, d), load_k(at.y, d), load_k(at.z, d), load_k(at.w, d));
+fn rows_of_keys(at: vec4u, d: u32) -> mat4x4f {
+  return mat4x4f(load_key(at.x, d), load_key(at.y, d), load_key(at.z, d), load_key(at.w, d));
 }
 
-fn rows_y(at: vec4u, d: u32) -> mat4x4f {
-  return mat4x4f(load_y(at.x, d), load_y(at.y, d), load_y(at.z, d), load_y(at.w, d));
+fn rows_of_sums(at: vec4u, d: u32) -> mat4x4f {
+  return mat4x4f(load_sum(at.x, d), load_sum(at.y, d), load_sum(at.z, d), load_sum(at.w, d));
 }
 
 // A hole in the mask may hold anything, also NaN.
-fn rows_v(at: vec4u, d: u32, kept: vec4<bool>) -> mat4x4f {
-  let rows = mat4x4f(load_v(at.x, d), load_v(at.y, d), load_v(at.z, d), load_v(at.w, d));
+fn rows_of_values(at: vec4u, d: u32, kept: vec4<bool>) -> mat4x4f {
+  let rows = mat4x4f(load_value(at.x, d), load_value(at.y, d), load_value(at.z, d), load_value(at.w, d));
   if (MASK == 2u) {
     return mat4x4f(
       select(vec4f(), rows[0], kept.x),
@@ -255,8 +255,8 @@ fn forward(
       var s1 = mat4x4f();
       for (var d = 0u; d < params.vectors; d++) {
         let a = transpose(rows_q(at_q, d) * params.scale);
-        s0 += a * rows_k(at_k0, d);
-        s1 += a * rows_k(at_k1, d);
+        s0 += a * rows_of_keys(at_k0, d);
+        s1 += a * rows_of_keys(at_k1, d);
       }
       s0 = hide_four(s0, j0, positions, slope, kept0);
       s1 = hide_four(s1, j1, positions, slope, kept1);
@@ -274,10 +274,10 @@ fn forward(
       for (var d = 0u; d < params.vectors; d++) {
         var sum = mat4x4f();
         if (tile > first) {
-          sum = scale_rows(rows_y(at_y, d), fade);
+          sum = scale_rows(rows_of_sums(at_y, d), fade);
         }
-        sum += rows_v(at_v0, d, kept0) * weights0 + rows_v(at_v1, d, kept1) * weights1;
-        store_rows(at_y, rows, d, sum);
+        sum += rows_of_values(at_v0, d, kept0) * weights0 + rows_of_values(at_v1, d, kept1) * weights1;
+        store_sums(at_y, rows, d, sum);
       }
     }
 
@@ -285,9 +285,9 @@ fn forward(
     for (var d = 0u; d < params.vectors; d++) {
       var sum = mat4x4f();
       if (first < last) {
-        sum = scale_rows(rows_y(at_y, d), shrink);
+        sum = scale_rows(rows_of_sums(at_y, d), shrink);
       }
-      store_rows(at_y, rows, d, sum);
+      store_sums(at_y, rows, d, sum);
     }
     let at = (batch * groups.y + head) * params.queries;
     for (var i = 0u; i < 4u; i++) {

@@ -93,7 +93,7 @@ fn load_q(at: u32, d: u32) -> vec4f {
   return vec4f(q[at + d]);
 }
 
-fn load_k(at: u32, d: u32) -> vec4f {
+fn load_key(at: u32, d: u32) -> vec4f {
   if (ELEMENTS) {
     let p = at + 4u * d;
     let inside = vec4u(4u * d) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.size);
@@ -107,7 +107,7 @@ fn load_k(at: u32, d: u32) -> vec4f {
   return vec4f(bitcast<vec2f>(vec2u(k[2u * (at + d)])), bitcast<vec2f>(vec2u(k[2u * (at + d) + 1u])));
 }
 
-fn load_v(at: u32, d: u32) -> vec4f {
+fn load_value(at: u32, d: u32) -> vec4f {
   if (ELEMENTS) {
     let p = at + 4u * d;
     let inside = vec4u(4u * d) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.size);
@@ -221,7 +221,7 @@ fn forward(
       let d = i % params.vectors;
       var value = vec4f();
       if (i32(j) < last) {
-        value = load_k(start_k + slot_of(j) * params.k_steps.w, d);
+        value = load_key(start_k + slot_of(j) * params.k_steps.w, d);
       }
       tile_kv[i / params.vectors * pitch + d] = value;
     }
@@ -283,7 +283,7 @@ fn forward(
       let d = i % params.vectors;
       var value = vec4f();
       if (is_kept(batch, j, last)) {
-        value = load_v(start_v + slot_of(j) * params.v_steps.w, d);
+        value = load_value(start_v + slot_of(j) * params.v_steps.w, d);
       }
       tile_kv[i / params.vectors * pitch + d] = value;
     }

@@ -2,7 +2,7 @@ import { beforeAll, expect, test } from "vitest";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
 import { cacheOf, cacheShape, checkRoom, createCache } from "../../src/ops/attention/cache.ts";
-import { decodeAttention, decodePacked, type DecodeOptions, prefillPacked } from "../../src/ops/attention/decode.ts";
+import { type DecodeOptions, decodeAttention, decodePacked, prefillPacked } from "../../src/ops/attention/decode.ts";
 import { affine } from "../../src/ops/unary.ts";
 import { capture } from "../../src/tensor/capture.ts";
 import { empty, tensor } from "../../src/tensor/create.ts";
@@ -23,10 +23,19 @@ const Hkv = 2;
 
 /** q, k, v of T tokens, the projection that holds all three, and what attention to all of them gives. */
 function story(T: number, D: number, sight: Sight = {}) {
-  const [q, k, v] = [numbers([B, H, T, D], -2, 2, 1), numbers([B, Hkv, T, D], -2, 2, 2), numbers([B, Hkv, T, D], -2, 2, 3)];
+  const [q, k, v] = [
+    numbers([B, H, T, D], -2, 2, 1),
+    numbers([B, Hkv, T, D], -2, 2, 2),
+    numbers([B, Hkv, T, D], -2, 2, 3),
+  ];
   const columns = (H + 2 * Hkv) * D;
   const qkv = ref([B, T, columns], (i) => {
-    const [b, t, head, d] = [Math.floor(i / columns / T), Math.floor(i / columns) % T, Math.floor((i % columns) / D), i % D];
+    const [b, t, head, d] = [
+      Math.floor(i / columns / T),
+      Math.floor(i / columns) % T,
+      Math.floor((i % columns) / D),
+      i % D,
+    ];
     if (head < H) return at(q, [b, head, t, d]);
     return head < H + Hkv ? at(k, [b, head - H, t, d]) : at(v, [b, head - H - Hkv, t, d]);
   });
@@ -45,7 +54,13 @@ function cut(x: Ref, from: number, to: number): Float32Array<ArrayBuffer> {
 }
 
 /** Reads tokens in chunks of these lengths (1: the decoding kernel) and compares with attention to the whole. */
-async function tell(T: number, D: number, capacity: number, chunks: readonly number[], options: DecodeOptions & { half?: boolean; atol?: number } = {}) {
+async function tell(
+  T: number,
+  D: number,
+  capacity: number,
+  chunks: readonly number[],
+  options: DecodeOptions & { half?: boolean; atol?: number } = {},
+) {
   const { half = false, atol = 1e-5, ...rest } = options;
   const { qkv, out } = story(T, D, rest.window ? { window: [rest.window - 1, 0] } : {});
   const cache = createCache(device, { batch: B, keyHeads: Hkv, size: D, capacity }, { half });
@@ -58,7 +73,10 @@ async function tell(T: number, D: number, capacity: number, chunks: readonly num
         ? decodePacked(tensor(device, rows, [B, columns]), H, cache, tensor(device, [seen], [1], "u32"), rest)
         : prefillPacked(tensor(device, rows, [B, length, columns]), H, cache, seen, rest),
     );
-    expectClose(await found.data(), cut(out, seen, seen + length), { atol, what: `tokens ${seen} to ${seen + length}` });
+    expectClose(await found.data(), cut(out, seen, seen + length), {
+      atol,
+      what: `tokens ${seen} to ${seen + length}`,
+    });
     found.dispose();
     seen += length;
   }
@@ -90,13 +108,28 @@ test("one query over more keys than a round, in one workgroup and in several", a
   const sizes = { batch: B, keyHeads: Hkv, size: D, capacity: 1024 };
   // The cache as it is after T - 1 tokens.
   const slots = ref(cacheShape(sizes), (i) => {
-    const [kind, b, h, t, d] = [Math.floor(i / (B * Hkv * 1024 * D)), Math.floor(i / (Hkv * 1024 * D)) % B, Math.floor(i / (1024 * D)) % Hkv, Math.floor(i / D) % 1024, i % D];
+    const [kind, b, h, t, d] = [
+      Math.floor(i / (B * Hkv * 1024 * D)),
+      Math.floor(i / (Hkv * 1024 * D)) % B,
+      Math.floor(i / (1024 * D)) % Hkv,
+      Math.floor(i / D) % 1024,
+      i % D,
+    ];
     return t < T - 1 ? at(kind === 0 ? k : v, [b, h, t, d]) : Number.NaN;
   });
-  const last = (x: Ref, heads: number) => tensor(device, Float32Array.from({ length: B * heads * D }, (_, i) => at(x, [Math.floor(i / heads / D), Math.floor(i / D) % heads, T - 1, i % D])), [B, heads, D]);
+  const last = (x: Ref, heads: number) =>
+    tensor(
+      device,
+      Float32Array.from({ length: B * heads * D }, (_, i) =>
+        at(x, [Math.floor(i / heads / D), Math.floor(i / D) % heads, T - 1, i % D]),
+      ),
+      [B, heads, D],
+    );
   for (const splits of [1, 2, 5]) {
     const cache = cacheOf(tensor(device, Float32Array.from(slots.data), slots.shape), sizes);
-    const found = decodeAttention(last(q, H), last(k, Hkv), last(v, Hkv), cache, tensor(device, [T - 1], [1], "u32"), { splits });
+    const found = decodeAttention(last(q, H), last(k, Hkv), last(v, Hkv), cache, tensor(device, [T - 1], [1], "u32"), {
+      splits,
+    });
     expectClose(await found.data(), cut(out, T - 1, T), { what: `${splits} splits` });
   }
 });
@@ -110,7 +143,13 @@ test("half storage takes half the memory and stays close", async () => {
 test("halves are kept to the last bit, and what would overflow becomes the largest", async () => {
   const cache = createCache(device, { batch: 1, keyHeads: 1, size: 4, capacity: 2 }, { half: true });
   const row = (...values: number[]) => tensor(device, values, [1, 1, 4]);
-  const found = decodeAttention(row(0, 0, 0, 0), row(1, 1, 1, 1), row(1e6, -1e6, 0.333251953125, 2048), cache, tensor(device, [0], [1], "u32"));
+  const found = decodeAttention(
+    row(0, 0, 0, 0),
+    row(1, 1, 1, 1),
+    row(1e6, -1e6, 0.333251953125, 2048),
+    cache,
+    tensor(device, [0], [1], "u32"),
+  );
   expect([...(await found.data())]).toEqual([65504, -65504, 0.333251953125, 2048]);
 });
 
@@ -152,15 +191,29 @@ test("refuses what does not fit, in one sentence", () => {
   const sizes = { batch: 1, keyHeads: 2, size: 8, capacity: 16 };
   const cache = createCache(device, sizes);
   const zero = tensor(device, [0], [1], "u32");
-  expect(() => createCache(device, { ...sizes, capacity: 0 })).toThrow("createCache: capacity is 0 and must be a whole number of 1 or more");
-  expect(() => checkRoom("generate", cache, 10, 7)).toThrow("generate: the cache is full: it holds 16 tokens, and 10 + 7 are to be seen");
+  expect(() => createCache(device, { ...sizes, capacity: 0 })).toThrow(
+    "createCache: capacity is 0 and must be a whole number of 1 or more",
+  );
+  expect(() => checkRoom("generate", cache, 10, 7)).toThrow(
+    "generate: the cache is full: it holds 16 tokens, and 10 + 7 are to be seen",
+  );
   expect(() => checkRoom("generate", cache, 10, 6)).not.toThrow();
   expect(() => checkRoom("generate", cache, 1000, 9, 9)).toThrow("a window of 9 with 9 new tokens needs 17");
   expect(() => checkRoom("generate", cache, 1000, 8, 9)).not.toThrow();
   expect(() => prefillPacked(empty(device, [1, 9, 64]), 4, cache, 8)).toThrow("prefillPacked: the cache is full");
-  expect(() => decodePacked(empty(device, [1, 60]), 4, cache, zero)).toThrow("qkv is [1, 60] and must be [1, 64] for 4 + 2 x 2 heads of 8");
-  expect(() => decodePacked(empty(device, [1, 56]), 3, cache, zero)).toThrow("3 query heads do not divide into 2 key heads");
-  expect(() => decodePacked(empty(device, [1, 64]), 4, cache, tensor(device, [0, 0, 0]))).toThrow("the position is [3] and must be [1] or [1]");
-  expect(() => decodePacked(empty(device, [1, 64]), 4, cache, zero, { window: 0 })).toThrow("a window of 0 keys shows no key");
-  expect(() => decodeAttention(empty(device, [1, 4, 4]), empty(device, [1, 2, 8]), empty(device, [1, 2, 8]), cache, zero)).toThrow("q is [1, 4, 4] and must be [1, H, 8]");
+  expect(() => decodePacked(empty(device, [1, 60]), 4, cache, zero)).toThrow(
+    "qkv is [1, 60] and must be [1, 64] for 4 + 2 x 2 heads of 8",
+  );
+  expect(() => decodePacked(empty(device, [1, 56]), 3, cache, zero)).toThrow(
+    "3 query heads do not divide into 2 key heads",
+  );
+  expect(() => decodePacked(empty(device, [1, 64]), 4, cache, tensor(device, [0, 0, 0]))).toThrow(
+    "the position is [3] and must be [1] or [1]",
+  );
+  expect(() => decodePacked(empty(device, [1, 64]), 4, cache, zero, { window: 0 })).toThrow(
+    "a window of 0 keys shows no key",
+  );
+  expect(() =>
+    decodeAttention(empty(device, [1, 4, 4]), empty(device, [1, 2, 8]), empty(device, [1, 2, 8]), cache, zero),
+  ).toThrow("q is [1, 4, 4] and must be [1, H, 8]");
 });

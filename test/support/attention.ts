@@ -62,5 +62,7 @@ export function attentionRef(q: Ref, k: Ref, v: Ref, dout: Ref, sight: Sight = {
 /** [B, H, T, D] <-> [B, T, H, D]. */
 export function swapHeads(x: Ref): Ref {
   const [B, M, N, D] = x.shape as [number, number, number, number];
-  return ref([B, N, M, D], (i) => at(x, [Math.floor(i / (D * M * N)), Math.floor(i / D) % M, Math.floor(i / (D * M)) % N, i % D]));
+  return ref([B, N, M, D], (i) =>
+    at(x, [Math.floor(i / (D * M * N)), Math.floor(i / D) % M, Math.floor(i / (D * M)) % N, i % D]),
+  );
 }

@@ -28,7 +28,12 @@ export function attention(q: Tensor, k: Tensor, v: Tensor, options: LaidOutOptio
 }
 
 /** As `attention`, with lse [B, H, Tq], the logarithm of the sum of exp(score) of each row; -inf where a row sees no key. */
-export function attentionWithLse(q: Tensor, k: Tensor, v: Tensor, options: LaidOutOptions = {}): { out: Tensor<"f32">; lse: Tensor<"f32"> } {
+export function attentionWithLse(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  options: LaidOutOptions = {},
+): { out: Tensor<"f32">; lse: Tensor<"f32"> } {
   const { out, lse } = attend("attentionWithLse", q, k, v, options, true);
   return { out, lse: lse as Tensor<"f32"> };
 }
@@ -76,15 +81,32 @@ function pairLike(like: Tensor) {
 export function laidOut(op: string, q: Tensor, k: Tensor, v: Tensor, options: LaidOutOptions): Plan {
   checkFloats(op, q, k, v);
   const { layout = "BHTD" } = options;
-  for (const [name, x] of [["q", q], ["k", k], ["v", v]] as const) {
-    if (x.shape.length !== 4) throw new ShapeError(`${op}: ${name} is ${show(x.shape)} and must have the four axes ${layout}; reshape it`);
+  for (const [name, x] of [
+    ["q", q],
+    ["k", k],
+    ["v", v],
+  ] as const) {
+    if (x.shape.length !== 4)
+      throw new ShapeError(`${op}: ${name} is ${show(x.shape)} and must have the four axes ${layout}; reshape it`);
   }
-  if (!sameShape(k.shape, v.shape)) throw new ShapeError(`${op}: k is ${show(k.shape)} and v is ${show(v.shape)}; they must be equal`);
+  if (!sameShape(k.shape, v.shape))
+    throw new ShapeError(`${op}: k is ${show(k.shape)} and v is ${show(v.shape)}; they must be equal`);
   const { batch, heads, rows: queries, size, steps } = axesOf(q, layout);
   const { batch: keyBatch, heads: keyHeads, rows: keys, size: keySize, steps: keySteps } = axesOf(k, layout);
-  if (size !== keySize) throw new ShapeError(`${op}: q is ${show(q.shape)} and k is ${show(k.shape)}; the head sizes ${size} and ${keySize} must be equal`);
-  if (batch !== keyBatch) throw new ShapeError(`${op}: q is ${show(q.shape)} and k is ${show(k.shape)}; the batches ${batch} and ${keyBatch} must be equal`);
-  return planOf(op, { batch, heads, keyHeads, queries, keys, size }, { q: steps, k: keySteps, v: keySteps, y: steps }, options);
+  if (size !== keySize)
+    throw new ShapeError(
+      `${op}: q is ${show(q.shape)} and k is ${show(k.shape)}; the head sizes ${size} and ${keySize} must be equal`,
+    );
+  if (batch !== keyBatch)
+    throw new ShapeError(
+      `${op}: q is ${show(q.shape)} and k is ${show(k.shape)}; the batches ${batch} and ${keyBatch} must be equal`,
+    );
+  return planOf(
+    op,
+    { batch, heads, keyHeads, queries, keys, size },
+    { q: steps, k: keySteps, v: keySteps, y: steps },
+    options,
+  );
 }
 
 function axesOf({ shape }: Tensor, layout: "BHTD" | "BTHD") {

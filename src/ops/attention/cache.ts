@@ -31,10 +31,15 @@ export interface KeyValueCache extends CacheSizes {
  * An empty cache.
  * @param options.half store keys and values as halves, in half the memory; arithmetic stays f32
  */
-export function createCache(device: Device, sizes: CacheSizes, options: { readonly half?: boolean } = {}): KeyValueCache {
+export function createCache(
+  device: Device,
+  sizes: CacheSizes,
+  options: { readonly half?: boolean } = {},
+): KeyValueCache {
   const { half = false } = options;
   for (const [name, value] of Object.entries(sizes)) {
-    if (!Number.isInteger(value) || value < 1) throw new ValueError(`createCache: ${name} is ${value} and must be a whole number of 1 or more`);
+    if (!Number.isInteger(value) || value < 1)
+      throw new ValueError(`createCache: ${name} is ${value} and must be a whole number of 1 or more`);
   }
   return cacheOf(zeros(device, cacheShape(sizes, half), half ? "u32" : "f32"), sizes);
 }
@@ -60,7 +65,13 @@ export function wordsOf(size: number): number {
  * @param added tokens that come
  * @param window tokens that each sees at most
  */
-export function checkRoom(op: string, { capacity }: CacheSizes, seen: number, added: number, window = Number.POSITIVE_INFINITY): void {
+export function checkRoom(
+  op: string,
+  { capacity }: CacheSizes,
+  seen: number,
+  added: number,
+  window = Number.POSITIVE_INFINITY,
+): void {
   // The first of the added tokens still sees window - 1 before it when the last one is written.
   if (Math.min(seen, window - 1) + added <= capacity) return;
   throw new ValueError(
@@ -115,7 +126,9 @@ export function cacheSettings(cache: KeyValueCache, position: Tensor) {
 export function checkPosition(op: string, { batch }: KeyValueCache, position: Tensor): void {
   position.check(op);
   if (position.size !== 1 && position.size !== batch) {
-    throw new ShapeError(`${op}: the position is ${show(position.shape)} and must be [1] or [${batch}], the tokens before these`);
+    throw new ShapeError(
+      `${op}: the position is ${show(position.shape)} and must be [1] or [${batch}], the tokens before these`,
+    );
   }
 }
 
@@ -124,7 +137,9 @@ export function launchAppend(op: string, cache: KeyValueCache, k: Rows, v: Rows,
   checkFloats(op, k.tensor, v.tensor);
   checkPosition(op, cache, position);
   if (rows > cache.capacity) {
-    throw new ValueError(`${op}: ${rows} tokens do not fit into a cache of ${cache.capacity} at once; feed fewer at a time`);
+    throw new ValueError(
+      `${op}: ${rows} tokens do not fit into a cache of ${cache.capacity} at once; feed fewer at a time`,
+    );
   }
   const { batch, keyHeads, size, slots } = cache;
   const { params, knobs } = cacheSettings(cache, position);

@@ -5,7 +5,16 @@ import { empty, tensor } from "../../tensor/create.ts";
 import { sameShape, show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats } from "../check.ts";
-import { type KeyValueCache, cacheSettings, checkPosition, checkRoom, inWords, launchAppend, type Rows, wordsOf } from "./cache.ts";
+import {
+  cacheSettings,
+  checkPosition,
+  checkRoom,
+  inWords,
+  type KeyValueCache,
+  launchAppend,
+  type Rows,
+  wordsOf,
+} from "./cache.ts";
 import { launchForward } from "./launch.ts";
 import { type AttentionOptions, checkSlopes, planOf, scaleOf, windowOf } from "./plan.ts";
 
@@ -29,14 +38,28 @@ const ROUND = 256;
  * @param position [1] or [B], u32 or f32: tokens before this one. Data, so a captured step may count it up
  * @returns [B, H, D]
  */
-export function decodeAttention(q: Tensor, k: Tensor, v: Tensor, cache: KeyValueCache, position: Tensor, options: DecodeOptions = {}): Tensor<"f32"> {
+export function decodeAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  cache: KeyValueCache,
+  position: Tensor,
+  options: DecodeOptions = {},
+): Tensor<"f32"> {
   const op = "decodeAttention";
   checkFloats(op, q, k, v);
   const { batch, keyHeads, size } = cache;
   const [, heads = 0] = q.shape;
-  if (!sameShape(q.shape, [batch, heads, size])) throw new ShapeError(`${op}: q is ${show(q.shape)} and must be [${batch}, H, ${size}], as the cache is`);
-  for (const [name, x] of [["k", k], ["v", v]] as const) {
-    if (!sameShape(x.shape, [batch, keyHeads, size])) throw new ShapeError(`${op}: ${name} is ${show(x.shape)} and must be [${batch}, ${keyHeads}, ${size}], as the cache is`);
+  if (!sameShape(q.shape, [batch, heads, size]))
+    throw new ShapeError(`${op}: q is ${show(q.shape)} and must be [${batch}, H, ${size}], as the cache is`);
+  for (const [name, x] of [
+    ["k", k],
+    ["v", v],
+  ] as const) {
+    if (!sameShape(x.shape, [batch, keyHeads, size]))
+      throw new ShapeError(
+        `${op}: ${name} is ${show(x.shape)} and must be [${batch}, ${keyHeads}, ${size}], as the cache is`,
+      );
   }
   const rows = (x: Tensor, count: number): Rows => ({ tensor: x, steps: [0, count * size, size, 0] });
   launchAppend(op, cache, rows(k, keyHeads), rows(v, keyHeads), 1, position);
@@ -51,7 +74,13 @@ export function decodeAttention(q: Tensor, k: Tensor, v: Tensor, cache: KeyValue
  * @param heads H
  * @returns [B, H D]
  */
-export function decodePacked(qkv: Tensor, heads: number, cache: KeyValueCache, position: Tensor, options: DecodeOptions = {}): Tensor<"f32"> {
+export function decodePacked(
+  qkv: Tensor,
+  heads: number,
+  cache: KeyValueCache,
+  position: Tensor,
+  options: DecodeOptions = {},
+): Tensor<"f32"> {
   const op = "decodePacked";
   checkFloats(op, qkv);
   const { batch, size } = cache;
@@ -71,7 +100,13 @@ export function decodePacked(qkv: Tensor, heads: number, cache: KeyValueCache, p
  * @returns [B, T, H D]
  * @throws ValueError if the cache is full
  */
-export function prefillPacked(qkv: Tensor, heads: number, cache: KeyValueCache, seen: number, options: DecodeOptions = {}): Tensor<"f32"> {
+export function prefillPacked(
+  qkv: Tensor,
+  heads: number,
+  cache: KeyValueCache,
+  seen: number,
+  options: DecodeOptions = {},
+): Tensor<"f32"> {
   const op = "prefillPacked";
   checkFloats(op, qkv);
   const { device } = qkv;
@@ -103,22 +138,40 @@ export function prefillPacked(qkv: Tensor, heads: number, cache: KeyValueCache, 
 }
 
 /** The heads of q, k and v in the rows of a projection [..., (H + 2 Hkv) D]. */
-function packedRows(op: string, qkv: Tensor, leading: readonly number[], heads: number, { keyHeads, size }: KeyValueCache) {
+function packedRows(
+  op: string,
+  qkv: Tensor,
+  leading: readonly number[],
+  heads: number,
+  { keyHeads, size }: KeyValueCache,
+) {
   const columns = (heads + 2 * keyHeads) * size;
   if (!sameShape(qkv.shape, [...leading, columns])) {
-    throw new ShapeError(`${op}: qkv is ${show(qkv.shape)} and must be ${show([...leading, columns])} for ${heads} + 2 x ${keyHeads} heads of ${size}`);
+    throw new ShapeError(
+      `${op}: qkv is ${show(qkv.shape)} and must be ${show([...leading, columns])} for ${heads} + 2 x ${keyHeads} heads of ${size}`,
+    );
   }
   const perBatch = (leading[1] ?? 1) * columns;
   const rows = (head: number): Rows => ({ tensor: qkv, steps: [head * size, perBatch, size, columns] });
   return { q: rows(0), k: rows(heads), v: rows(heads + keyHeads) };
 }
 
-function launchDecode(op: string, cache: KeyValueCache, q: Rows, heads: number, position: Tensor, y: Rows, options: DecodeOptions): void {
+function launchDecode(
+  op: string,
+  cache: KeyValueCache,
+  q: Rows,
+  heads: number,
+  position: Tensor,
+  y: Rows,
+  options: DecodeOptions,
+): void {
   const { device } = q.tensor;
   const { batch, keyHeads, size, capacity } = cache;
   checkPosition(op, cache, position);
   if (heads < 1 || heads % keyHeads !== 0) {
-    throw new ShapeError(`${op}: ${heads} query heads do not divide into ${keyHeads} key heads; make the first a multiple of the second`);
+    throw new ShapeError(
+      `${op}: ${heads} query heads do not divide into ${keyHeads} key heads; make the first a multiple of the second`,
+    );
   }
   const { window = capacity, slopes = null, splits = splitsFor(device, cache, heads) } = options;
   if (slopes) checkSlopes(op, slopes, heads);
@@ -126,7 +179,9 @@ function launchDecode(op: string, cache: KeyValueCache, q: Rows, heads: number, 
   const words = wordsOf(size);
   const lanes = Math.max(64, words);
   if (lanes > device.limits.maxComputeInvocationsPerWorkgroup) {
-    throw new ValueError(`${op}: heads of ${size} elements are too large to decode; they may have ${4 * device.limits.maxComputeInvocationsPerWorkgroup}`);
+    throw new ValueError(
+      `${op}: heads of ${size} elements are too large to decode; they may have ${4 * device.limits.maxComputeInvocationsPerWorkgroup}`,
+    );
   }
   const common = cacheSettings(cache, position);
   const { words: inUnits, knobs: reading } = inWords(size, [q, y]);
@@ -140,7 +195,13 @@ function launchDecode(op: string, cache: KeyValueCache, q: Rows, heads: number, 
     q_steps: inUnits(q.steps),
     y_steps: inUnits(y.steps),
   };
-  const knobs = { ...common.knobs, ...reading, SLOPES: slopes !== null, LANES: lanes, ROUND: Math.ceil(ROUND / lanes) * lanes };
+  const knobs = {
+    ...common.knobs,
+    ...reading,
+    SLOPES: slopes !== null,
+    LANES: lanes,
+    ROUND: Math.ceil(ROUND / lanes) * lanes,
+  };
   const inputs = { position, q: q.tensor, cache: cache.slots, slopes: slopes ?? q.tensor };
   if (splits === 1) {
     device.dispatch(decodeKernel, "single", { ...inputs, y: y.tensor }, params, [1, heads, batch], knobs);

@@ -1,6 +1,9 @@
-import backwardKernel from "../../../kernels/attention/backward.wgsl";
+import keysKernel from "../../../kernels/attention/backward_keys.wgsl";
+import queriesKernel from "../../../kernels/attention/backward_queries.wgsl";
 import directKernel from "../../../kernels/attention/direct.wgsl";
-import directBackwardKernel from "../../../kernels/attention/direct_backward.wgsl";
+import directKeysKernel from "../../../kernels/attention/direct_keys.wgsl";
+import directQueriesKernel from "../../../kernels/attention/direct_queries.wgsl";
+import factsKernel from "../../../kernels/attention/facts.wgsl";
 import forwardKernel from "../../../kernels/attention/forward.wgsl";
 import { empty } from "../../tensor/create.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -18,7 +21,7 @@ function inElements({ size, q, k, v, y }: Plan): boolean {
   return [size, ...q, ...k, ...v, ...y].some((n) => n % 4 !== 0);
 }
 
-/** Parameters and knobs that all four kernels have. */
+/** Parameters and knobs that all the kernels have. */
 function settings(plan: Plan) {
   const elements = inElements(plan);
   const words = (steps: Steps) => steps.map((n) => (elements ? n : n / 4));
@@ -80,7 +83,13 @@ export function launchForward(plan: Plan, { q, k, v }: Operands, y: Tensor, norm
   }
   const { WIDTH, HEIGHT, COLUMNS, others } = tileOf(device, "forward", plan.size);
   const groups = [Math.ceil(queries / (4 * HEIGHT)), heads, batch] as const;
-  device.dispatch(forwardKernel, "forward", buffers, params, groups, { ...knobs, WIDTH, HEIGHT, COLUMNS, KEYS: others });
+  device.dispatch(forwardKernel, "forward", buffers, params, groups, {
+    ...knobs,
+    WIDTH,
+    HEIGHT,
+    COLUMNS,
+    KEYS: others,
+  });
 }
 
 export interface Saved extends Operands {
@@ -109,23 +118,39 @@ export function launchBackward(plan: Plan, saved: Saved, { dy, dlse, dq, dkv, dv
   const { device } = q;
   const { batch, heads, keyHeads, queries, keys } = plan;
   const { elements, params: common, knobs } = settings(plan);
-  const params = { ...common, batch, heads, dv_first: elements ? dvFirst : dvFirst / 4 };
-  const row = empty(device, [batch, heads, queries, 4]);
-  const rows = { y, dy, norms, dlse: dlse ?? norms, facts: row };
-  const groups = [Math.ceil((batch * heads * queries) / 64)] as const;
-  device.dispatch(backwardKernel, "rows", rows, params, groups, { ...knobs, DLSE: dlse !== null });
-  const buffers = { q, k, v, dy, mask, slopes, row };
+  const { ELEMENTS, word } = knobs;
+  const facts = empty(device, [batch, heads, queries, 4]);
+  device.dispatch(
+    factsKernel,
+    "forward",
+    { y, dy, norms, dlse: dlse ?? norms, facts },
+    { ...common, batch, heads },
+    [Math.ceil((batch * heads * queries) / 64)],
+    { ELEMENTS, word, DLSE: dlse !== null },
+  );
+  const buffers = { q, k, v, dy, mask, slopes, row: facts };
+  const params = { ...common, heads, dv_first: elements ? dvFirst : dvFirst / 4 };
   if (formOf(plan, q) === "direct") {
     const tiles = (count: number) => Math.ceil(count / (DIRECT_ROWS * DIRECT_LANES));
-    const direct = { ...knobs, LANES: DIRECT_LANES };
-    if (dkv) device.dispatch(directBackwardKernel, "keys", { ...buffers, dkv }, params, [tiles(keys), keyHeads, batch], direct);
-    if (dq) device.dispatch(directBackwardKernel, "queries", { ...buffers, dq }, params, [tiles(queries), heads, batch], direct);
+    const lanes = { ...knobs, LANES: DIRECT_LANES };
+    if (dkv)
+      device.dispatch(directKeysKernel, "backward", { ...buffers, dkv }, params, [tiles(keys), keyHeads, batch], lanes);
+    if (dq)
+      device.dispatch(
+        directQueriesKernel,
+        "backward",
+        { ...buffers, dq },
+        params,
+        [tiles(queries), heads, batch],
+        lanes,
+      );
   } else {
     const { WIDTH, HEIGHT, COLUMNS, others } = tileOf(device, "backward", plan.size);
     const tiles = (count: number) => Math.ceil(count / (4 * HEIGHT));
-    const tiled = { ...knobs, WIDTH, HEIGHT, COLUMNS, OTHERS: others };
-    if (dkv) device.dispatch(backwardKernel, "keys", { ...buffers, dkv }, params, [tiles(keys), keyHeads, batch], tiled);
-    if (dq) device.dispatch(backwardKernel, "queries", { ...buffers, dq }, params, [tiles(queries), heads, batch], tiled);
+    const tile = { ...knobs, WIDTH, HEIGHT, COLUMNS, OTHERS: others };
+    if (dkv) device.dispatch(keysKernel, "backward", { ...buffers, dkv }, params, [tiles(keys), keyHeads, batch], tile);
+    if (dq)
+      device.dispatch(queriesKernel, "backward", { ...buffers, dq }, params, [tiles(queries), heads, batch], tile);
   }
-  row.dispose();
+  facts.dispose();
 }

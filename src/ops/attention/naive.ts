@@ -14,7 +14,12 @@ import type { AttentionOptions, Plan } from "./plan.ts";
  * @param k [B, Hkv, Tk, D]
  * @param v as k
  */
-export function naiveAttention(q: Tensor, k: Tensor, v: Tensor, options: Omit<AttentionOptions, "form"> = {}): Tensor<"f32"> {
+export function naiveAttention(
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  options: Omit<AttentionOptions, "form"> = {},
+): Tensor<"f32"> {
   const plan = laidOut("naiveAttention", q, k, v, options);
   const { device } = q;
   const { batch, heads, keyHeads, queries, keys, size } = plan;
@@ -46,7 +51,10 @@ export function naiveAttention(q: Tensor, k: Tensor, v: Tensor, options: Omit<At
   return out;
 }
 
-function launch({ device }: Tensor, { batch, heads, queries, keys, left, right, scale, lengths, keyMask, slopes }: Plan) {
+function launch(
+  { device }: Tensor,
+  { batch, heads, queries, keys, left, right, scale, lengths, keyMask, slopes }: Plan,
+) {
   const rows = batch * heads * queries;
   const knobs = {
     // An emulation's barriers cost more than a lane's work.

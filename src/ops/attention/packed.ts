@@ -42,10 +42,13 @@ function packedPlan(qkv: Tensor, heads: number, options: PackedOptions): Plan {
   checkFloats(op, qkv);
   const { keyHeads = heads } = options;
   const [batch, rows, columns] = qkv.shape as readonly [number, number, number];
-  if (qkv.shape.length !== 3) throw new ShapeError(`${op}: qkv is ${show(qkv.shape)} and must be [B, T, (H + 2 Hkv) D]; reshape it`);
+  if (qkv.shape.length !== 3)
+    throw new ShapeError(`${op}: qkv is ${show(qkv.shape)} and must be [B, T, (H + 2 Hkv) D]; reshape it`);
   const size = columns / (heads + 2 * keyHeads);
   if (!Number.isInteger(size) || heads < 1 || keyHeads < 1) {
-    throw new ShapeError(`${op}: ${columns} columns do not divide into ${heads} + 2 x ${keyHeads} heads; make them a multiple of ${heads + 2 * keyHeads}`);
+    throw new ShapeError(
+      `${op}: ${columns} columns do not divide into ${heads} + 2 x ${keyHeads} heads; make them a multiple of ${heads + 2 * keyHeads}`,
+    );
   }
   const steps = (head: number, width = columns): Steps => [head * size, rows * width, size, width];
   const places = { q: steps(0), k: steps(heads), v: steps(heads + keyHeads), y: steps(0, heads * size) };

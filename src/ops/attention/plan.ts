@@ -74,15 +74,29 @@ export function planOf(
   const { heads, keyHeads, batch, keys, size } = sizes;
   if (size === 0) throw new ShapeError(`${op}: the head size is 0; it must be at least 1`);
   if (keyHeads === 0 ? heads > 0 : heads % keyHeads !== 0) {
-    throw new ShapeError(`${op}: ${heads} query heads do not divide into ${keyHeads} key heads; make the first a multiple of the second`);
+    throw new ShapeError(
+      `${op}: ${heads} query heads do not divide into ${keyHeads} key heads; make the first a multiple of the second`,
+    );
   }
   const { lengths = null, keyMask = null, slopes = null } = options;
-  if (lengths && keyMask) throw new ValueError(`${op}: both lengths and keyMask were given; put the lengths into the mask`);
+  if (lengths && keyMask)
+    throw new ValueError(`${op}: both lengths and keyMask were given; put the lengths into the mask`);
   if (lengths) checkMask(op, "lengths", lengths, [batch]);
   if (keyMask) checkMask(op, "keyMask", keyMask, [batch, keys]);
   if (slopes) checkSlopes(op, slopes, heads);
   const [left, right] = windowOf(op, options);
-  return { ...sizes, ...steps, ...cache, left, right, scale: scaleOf(op, options.scale, size), lengths, keyMask, slopes, form: options.form ?? null };
+  return {
+    ...sizes,
+    ...steps,
+    ...cache,
+    left,
+    right,
+    scale: scaleOf(op, options.scale, size),
+    lengths,
+    keyMask,
+    slopes,
+    form: options.form ?? null,
+  };
 }
 
 /** The factor of the scores. */
@@ -95,26 +109,32 @@ export function scaleOf(op: string, scale: number | undefined, size: number): nu
 
 export function checkSlopes(op: string, slopes: Tensor, heads: number): void {
   checkFloats(op, slopes);
-  if (!sameShape(slopes.shape, [heads])) throw new ShapeError(`${op}: slopes are ${show(slopes.shape)} and must be [${heads}], one a query head`);
+  if (!sameShape(slopes.shape, [heads]))
+    throw new ShapeError(`${op}: slopes are ${show(slopes.shape)} and must be [${heads}], one a query head`);
   if (slopes.requiresGrad) throw new ValueError(`${op}: slopes get no gradient; detach() them`);
 }
 
 function checkMask(op: string, name: string, mask: Tensor, shape: readonly number[]): void {
   checkWhole(op, mask);
-  if (!sameShape(mask.shape, shape)) throw new ShapeError(`${op}: ${name} is ${show(mask.shape)} and must be ${show(shape)}`);
+  if (!sameShape(mask.shape, shape))
+    throw new ShapeError(`${op}: ${name} is ${show(mask.shape)} and must be ${show(shape)}`);
 }
 
 /** How far to the left and right of its position a query sees. */
 export function windowOf(op: string, { causal = false, window = [-1, -1] }: AttentionOptions): [number, number] {
   if (typeof window === "number") {
     if (!Number.isInteger(window) || window < 1) {
-      throw new ValueError(`${op}: a window of ${window} keys shows no key; give a whole number of 1 or more, or leave it out for all`);
+      throw new ValueError(
+        `${op}: a window of ${window} keys shows no key; give a whole number of 1 or more, or leave it out for all`,
+      );
     }
     return [Math.min(window - 1, UNLIMITED), causal ? 0 : Math.min(window - 1, UNLIMITED)];
   }
   const [left, right] = window;
   if (!Number.isInteger(left) || !Number.isInteger(right) || left < -1 || right < -1) {
-    throw new ValueError(`${op}: the window [${left}, ${right}] must hold whole numbers of 0 or more, or -1 for no limit`);
+    throw new ValueError(
+      `${op}: the window [${left}, ${right}] must hold whole numbers of 0 or more, or -1 for no limit`,
+    );
   }
   const limit = (n: number) => (n === -1 ? UNLIMITED : Math.min(n, UNLIMITED));
   return [limit(left), causal ? 0 : limit(right)];

@@ -4,7 +4,7 @@ import { LimitError } from "../../gpu/errors.ts";
 
 export type Pass = "forward" | "backward";
 
-/** Knobs of kernels/attention/forward.wgsl and backward.wgsl: a tile has 4 HEIGHT rows and `others` of the other kind. */
+/** Knobs of kernels/attention/forward.wgsl and backward_*.wgsl: a tile has 4 HEIGHT rows and `others` of the other kind. */
 export interface Tile {
   readonly WIDTH: number;
   readonly HEIGHT: number;

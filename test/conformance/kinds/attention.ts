@@ -4,11 +4,13 @@ import type { Kind } from "../kind.ts";
 export const kinds: Record<string, Kind> = {
   attention: (fixture) => {
     const { causal, window_left, window_right, scale, key_mask } = fixture.attrs;
-    return { ...attentionWithLse(fixture.in("q"), fixture.in("k"), fixture.in("v"), {
-      causal,
-      window: [window_left, window_right],
-      scale,
-      ...(key_mask && { keyMask: fixture.in("key_mask") }),
-    }) };
+    return {
+      ...attentionWithLse(fixture.in("q"), fixture.in("k"), fixture.in("v"), {
+        causal,
+        window: [window_left, window_right],
+        scale,
+        ...(key_mask && { keyMask: fixture.in("key_mask") }),
+      }),
+    };
   },
 };

@@ -1,11 +1,8 @@
-// Gradients of softmax attention (forward.wgsl), with the scores computed again:
-// p_ij = exp(s_ij - m_i) / l_i, dp_ij = dy_i v_j, ds_ij = p_ij (dp_ij - delta_i), delta_i = dy_i y_i - dlse_i,
-// dq_i = scale sum_j ds_ij k_j, dk_j = scale sum_i ds_ij q_i, dv_j = sum_i p_ij dy_i.
-// `rows` gathers what the others need of each row, `queries` makes dq and `keys` dk and dv. Each gradient is summed by
-// one invocation in a fixed order, over the heads of a group too, so results repeat bit by bit.
-// Shapes: as in forward.wgsl; dy as y, dq as q, dk as k and dv as v (from dv_first on, where one tensor holds both).
-// Dispatch: `rows`: ceil(B H Tq / 64). `queries`: x = ceil(Tq / (4 HEIGHT)) tiles of queries, last first, y = H, z = B;
-// `keys`: x = ceil(Tk / (4 HEIGHT)) tiles of keys, y = H / group, z = B. A workgroup owns the rows of its tile and goes
+// Gradients of attention (forward.wgsl) for k and v, with the scores computed again:
+// p_ij = exp(s_ij - m_i) / l_i, dp_ij = dy_i v_j, ds_ij = p_ij (dp_ij - delta_i), dk_j = scale sum_i ds_ij q_i,
+// dv_j = sum_i p_ij dy_i. Each is summed in a fixed order, over the heads of a group too, so results repeat bit by bit.
+// Shapes: as in forward.wgsl; dy as y, dk as k and dv as v, from dv_first on where one tensor holds both.
+// Dispatch: x = ceil(Tk / (4 HEIGHT)) tiles of keys, y = H / group, z = B. A workgroup has a tile and goes
 // through the rows of the other kind in steps of OTHERS; an invocation works on rows y, y + HEIGHT, ... (4) of the
 // tile: on 4 x 4 scores, then on COLUMNS vectors of each row's gradient.
 // Source: Dao, FlashAttention-2, https://arxiv.org/abs/2307.08691, algorithm 2.
@@ -18,10 +15,8 @@ alias word = vec4f;                  // f32 with ELEMENTS
 override ELEMENTS: bool = false;
 override MASK: u32 = 0u;             // what mask holds: 0 nothing, 1 a count of keys a sequence, 2 a flag a key
 override SLOPES: bool = false;
-override DLSE: bool = false;         // lse has a gradient
 
 struct Params {
-  batch: u32,      // B
   heads: u32,      // H
   queries: u32,    // Tq
   keys: u32,       // Tk
@@ -39,19 +34,14 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<word>;              // (B, H, Tq, D)
-@group(0) @binding(2) var<storage, read> k: array<word>;              // (B, H / group, Tk, D)
-@group(0) @binding(3) var<storage, read> v: array<word>;              // (B, H / group, Tk, D)
-@group(0) @binding(4) var<storage, read> mask: array<u32>;            // (B) or (B, Tk)
-@group(0) @binding(5) var<storage, read> slopes: array<f32>;          // (H)
-@group(0) @binding(6) var<storage, read> y: array<word>;              // (B, H, Tq, D)
-@group(0) @binding(7) var<storage, read> dy: array<word>;             // (B, H, Tq, D)
-@group(0) @binding(8) var<storage, read> norms: array<vec2f>;         // (B, H, Tq) of (maximum, sum)
-@group(0) @binding(9) var<storage, read> dlse: array<f32>;            // (B, H, Tq)
-@group(0) @binding(10) var<storage, read_write> facts: array<vec4f>;  // (B, H, Tq) of (maximum, 1 / sum, delta)
-@group(0) @binding(11) var<storage, read> row: array<vec4f>;          // (B, H, Tq) of facts
-@group(0) @binding(12) var<storage, read_write> dq: array<f32>;       // (B, H, Tq, D)
-@group(0) @binding(13) var<storage, read_write> dkv: array<f32>;      // (B, H / group, Tk, D), twice
+@group(0) @binding(1) var<storage, read> q: array<word>;          // (B, H, Tq, D)
+@group(0) @binding(2) var<storage, read> k: array<word>;          // (B, H / group, Tk, D)
+@group(0) @binding(3) var<storage, read> v: array<word>;          // (B, H / group, Tk, D)
+@group(0) @binding(4) var<storage, read> mask: array<u32>;        // (B) or (B, Tk)
+@group(0) @binding(5) var<storage, read> slopes: array<f32>;      // (H)
+@group(0) @binding(6) var<storage, read> dy: array<word>;         // (B, H, Tq, D)
+@group(0) @binding(7) var<storage, read> row: array<vec4f>;       // (B, H, Tq) of facts.wgsl
+@group(0) @binding(8) var<storage, read_write> dkv: array<f32>;   // (B, H / group, Tk, D), twice
 
 // Rows of the tile (own) and of a step (other) of the operands of the scores and of dp, one word a row longer than
 // they need, so that lanes that read down a column meet every bank.
@@ -61,6 +51,11 @@ var<workgroup> other_scores: array<vec4f, OTHERS * (COLUMNS * WIDTH + 1u)>;
 var<workgroup> other_dp: array<vec4f, OTHERS * (COLUMNS * WIDTH + 1u)>;
 var<workgroup> tile_p: array<vec4f, OTHERS * HEIGHT>;
 var<workgroup> tile_ds: array<vec4f, OTHERS * HEIGHT>;
+
+// exp of a difference to a maximum: 0 from -87 down.
+fn exp_below(x: vec4f) -> vec4f {
+  return select(exp(clamp(x, vec4f(-87.0), vec4f(0.0))), vec4f(0.0), x < vec4f(-87.0));
+}
 
 // Whether key j takes part at all, for any query; keys from `last` on do not.
 fn is_kept(batch: u32, j: u32, last: i32) -> bool {
@@ -76,11 +71,6 @@ fn count_keys(batch: u32) -> i32 {
     return min(i32(params.keys), i32(mask[batch]));
   }
   return i32(params.keys);
-}
-
-// exp of a difference to a maximum: 0 from -87 down.
-fn exp_below(x: vec4f) -> vec4f {
-  return select(exp(clamp(x, vec4f(-87.0), vec4f(0.0))), vec4f(0.0), x < vec4f(-87.0));
 }
 
 // Four rows (in the columns of the matrix) of the product of a column and a row.
@@ -115,15 +105,6 @@ fn load_v(at: u32, d: u32) -> vec4f {
   return vec4f(v[at + d]);
 }
 
-fn load_y(at: u32, d: u32) -> vec4f {
-  if (ELEMENTS) {
-    let p = at + 4u * d;
-    let inside = vec4u(4u * d) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.size);
-    return select(vec4f(), vec4f(vec4f(y[p]).x, vec4f(y[p + 1u]).x, vec4f(y[p + 2u]).x, vec4f(y[p + 3u]).x), inside);
-  }
-  return vec4f(y[at + d]);
-}
-
 fn load_dy(at: u32, d: u32) -> vec4f {
   if (ELEMENTS) {
     let p = at + 4u * d;
@@ -131,20 +112,6 @@ fn load_dy(at: u32, d: u32) -> vec4f {
     return select(vec4f(), vec4f(vec4f(dy[p]).x, vec4f(dy[p + 1u]).x, vec4f(dy[p + 2u]).x, vec4f(dy[p + 3u]).x), inside);
   }
   return vec4f(dy[at + d]);
-}
-
-fn store_dq(at: u32, d: u32, value: vec4f) {
-  if (ELEMENTS) {
-    for (var i = 0u; i < min(4u, params.size - 4u * d); i++) {
-      dq[at + 4u * d + i] = value[i];
-    }
-  } else {
-    let p = 4u * (at + d);
-    dq[p] = value.x;
-    dq[p + 1u] = value.y;
-    dq[p + 2u] = value.z;
-    dq[p + 3u] = value.w;
-  }
 }
 
 fn store_dkv(at: u32, d: u32, value: vec4f) {
@@ -161,16 +128,6 @@ fn store_dkv(at: u32, d: u32, value: vec4f) {
   }
 }
 
-fn store_rows_dq(start: u32, rows: vec4u, d: u32, values: mat4x4f) {
-  if (d < params.vectors) {
-    let at = vec4u(start) + rows * params.q_steps.w;
-    if (rows.x < params.queries) { store_dq(at.x, d, values[0]); }
-    if (rows.y < params.queries) { store_dq(at.y, d, values[1]); }
-    if (rows.z < params.queries) { store_dq(at.z, d, values[2]); }
-    if (rows.w < params.queries) { store_dq(at.w, d, values[3]); }
-  }
-}
-
 fn store_rows_dkv(start: u32, step: u32, rows: vec4u, d: u32, values: mat4x4f) {
   if (d < params.vectors) {
     let at = vec4u(start) + rows * step;
@@ -181,44 +138,36 @@ fn store_rows_dkv(start: u32, step: u32, rows: vec4u, d: u32, values: mat4x4f) {
   }
 }
 
-// Scores of the four rows of lane_y with the four streamed rows of lane_x, one streamed row a column.
-fn scores_of(lane_x: u32, lane_y: u32) -> mat4x4f {
-  let pitch = COLUMNS * WIDTH + 1u;
-  let own_step = HEIGHT * pitch;
-  let other_step = OTHERS / 4u * pitch;
-  var scores = mat4x4f();
-  for (var d = 0u; d < params.vectors; d++) {
-    let i = lane_y * pitch + d;
-    let j = lane_x * pitch + d;
-    let own = mat4x4f(own_scores[i], own_scores[i + own_step], own_scores[i + 2u * own_step], own_scores[i + 3u * own_step]);
-    scores += mat4x4f(
-      other_scores[j] * own,
-      other_scores[j + other_step] * own,
-      other_scores[j + 2u * other_step] * own,
-      other_scores[j + 3u * other_step] * own,
-    );
-  }
-  return scores;
+// Scores and dp of the four rows of lane_y with the four streamed rows of lane_x, one streamed row a column.
+struct Products {
+  scores: mat4x4f,
+  dp: mat4x4f,
 }
 
-// The same for dp.
-fn dp_of(lane_x: u32, lane_y: u32) -> mat4x4f {
+fn multiply_rows(lane_x: u32, lane_y: u32) -> Products {
   let pitch = COLUMNS * WIDTH + 1u;
   let own_step = HEIGHT * pitch;
   let other_step = OTHERS / 4u * pitch;
-  var dp = mat4x4f();
+  var result = Products(mat4x4f(), mat4x4f());
   for (var d = 0u; d < params.vectors; d++) {
     let i = lane_y * pitch + d;
     let j = lane_x * pitch + d;
-    let own = mat4x4f(own_dp[i], own_dp[i + own_step], own_dp[i + 2u * own_step], own_dp[i + 3u * own_step]);
-    dp += mat4x4f(
-      other_dp[j] * own,
-      other_dp[j + other_step] * own,
-      other_dp[j + 2u * other_step] * own,
-      other_dp[j + 3u * other_step] * own,
+    let a = mat4x4f(own_scores[i], own_scores[i + own_step], own_scores[i + 2u * own_step], own_scores[i + 3u * own_step]);
+    result.scores += mat4x4f(
+      other_scores[j] * a,
+      other_scores[j + other_step] * a,
+      other_scores[j + 2u * other_step] * a,
+      other_scores[j + 3u * other_step] * a,
+    );
+    let b = mat4x4f(own_dp[i], own_dp[i + own_step], own_dp[i + 2u * own_step], own_dp[i + 3u * own_step]);
+    result.dp += mat4x4f(
+      other_dp[j] * b,
+      other_dp[j + other_step] * b,
+      other_dp[j + 2u * other_step] * b,
+      other_dp[j + 3u * other_step] * b,
     );
   }
-  return dp;
+  return result;
 }
 
 // p of a streamed row with the four rows of an invocation, from its scores; `ahead` is key minus position.
@@ -266,117 +215,8 @@ fn weigh_p(lane_y: u32, j: u32, d: u32) -> mat4x4f {
     + outer(tile_p[i + 3u * HEIGHT], other_dp[at + 3u * pitch]);
 }
 
-@compute @workgroup_size(64)
-fn rows(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let i = (group.x + group.y * groups.x) * 64u + lane;
-  if (i < params.batch * params.heads * params.queries) {
-    let head = i / params.queries;
-    let at = params.y_steps.x + head / params.heads * params.y_steps.y + head % params.heads * params.y_steps.z
-      + i % params.queries * params.y_steps.w;
-    var sum = vec4f();
-    for (var d = 0u; d < params.vectors; d++) {
-      sum += load_y(at, d) * load_dy(at, d);
-    }
-    var delta = (sum.x + sum.y) + (sum.z + sum.w);
-    if (DLSE) {
-      delta -= dlse[i];
-    }
-    let norm = norms[i];
-    facts[i] = vec4f(norm.x, select(1.0 / norm.y, 0.0, norm.y == 0.0), delta, 0.0);
-  }
-}
-
 @compute @workgroup_size(WIDTH, HEIGHT)
-fn queries(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_id) local: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let lanes = WIDTH * HEIGHT;
-  let pitch = COLUMNS * WIDTH + 1u;
-  let height = 4u * HEIGHT;
-  let stride = OTHERS / 4u;
-  let batch = group.z;
-  let head = group.y;
-  let first_row = (groups.x - 1u - group.x) * height;
-  let start_q = params.q_steps.x + batch * params.q_steps.y + head * params.q_steps.z;
-  let start_k = params.k_steps.x + batch * params.k_steps.y + head / params.group * params.k_steps.z;
-  let start_v = params.v_steps.x + batch * params.v_steps.y + head / params.group * params.v_steps.z;
-  let start_y = params.y_steps.x + batch * params.y_steps.y + head * params.y_steps.z;
-
-  // Keys that some row of the tile sees: first <= j < last.
-  let shift = i32(params.keys) - i32(params.queries);
-  let bottom = i32(min(first_row + height, params.queries)) - 1;
-  let last = min(count_keys(batch), bottom + shift + params.right + 1);
-  let first = max(0, i32(first_row) + shift - params.left);
-
-  for (var i = lane; i < height * params.vectors; i += lanes) {
-    let r = first_row + i / params.vectors;
-    let d = i % params.vectors;
-    var value = vec4f();
-    var upstream = vec4f();
-    if (r < params.queries) {
-      value = load_q(start_q + r * params.q_steps.w, d) * params.scale;
-      upstream = load_dy(start_y + r * params.y_steps.w, d);
-    }
-    own_scores[i / params.vectors * pitch + d] = value;
-    own_dp[i / params.vectors * pitch + d] = upstream;
-  }
-
-  let mine = first_row + local.y + HEIGHT * vec4u(0u, 1u, 2u, 3u);
-  let positions = vec4i(mine) + shift;
-  let slope = select(0.0, slopes[head], SLOPES);
-  // Rows past the end repeat the last one, and are not stored.
-  let at_row = (batch * params.heads + head) * params.queries + min(mine, vec4u(params.queries - 1u));
-  let facts_of = transpose(mat4x4f(row[at_row.x], row[at_row.y], row[at_row.z], row[at_row.w]));
-  var sum0 = mat4x4f();
-  var sum1 = mat4x4f();
-  for (var tile = first; tile < last; tile += i32(OTHERS)) {
-    for (var i = lane; i < OTHERS * params.vectors; i += lanes) {
-      let j = u32(tile) + i / params.vectors;
-      let d = i % params.vectors;
-      var key = vec4f();
-      var value = vec4f();
-      if (is_kept(batch, j, last)) {
-        key = load_k(start_k + j * params.k_steps.w, d);
-        value = load_v(start_v + j * params.v_steps.w, d);
-      }
-      other_scores[i / params.vectors * pitch + d] = key;
-      other_dp[i / params.vectors * pitch + d] = value;
-    }
-    workgroupBarrier();
-
-    if (local.x < stride) {
-      let scores = scores_of(local.x, local.y);
-      let dp = dp_of(local.x, local.y);
-      var ds = mat4x4f();
-      for (var n = 0u; n < 4u; n++) {
-        let j = u32(tile) + local.x + n * stride;
-        let p = weights(scores[n], vec4i(i32(j)) - positions, slope, facts_of[0], facts_of[1], vec4<bool>(is_kept(batch, j, last)));
-        ds[n] = p * (dp[n] - facts_of[2]);
-      }
-      share_ds(local.x, local.y, ds);
-    }
-    workgroupBarrier();
-
-    for (var j = 0u; j < OTHERS; j += 4u) {
-      sum0 += weigh_ds(local.y, j, local.x);
-      if (COLUMNS > 1u) { sum1 += weigh_ds(local.y, j, local.x + WIDTH); }
-    }
-    workgroupBarrier();
-  }
-
-  store_rows_dq(start_q, mine, local.x, sum0 * params.scale);
-  if (COLUMNS > 1u) { store_rows_dq(start_q, mine, local.x + WIDTH, sum1 * params.scale); }
-}
-
-@compute @workgroup_size(WIDTH, HEIGHT)
-fn keys(
+fn backward(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_id) local: vec3u,
   @builtin(local_invocation_index) lane: u32,
@@ -442,16 +282,15 @@ fn keys(
       workgroupBarrier();
 
       if (local.x < stride) {
-        let scores = scores_of(local.x, local.y);
-        let dp = dp_of(local.x, local.y);
+        let products = multiply_rows(local.x, local.y);
         var p = mat4x4f();
         var ds = mat4x4f();
         for (var n = 0u; n < 4u; n++) {
           let r = u32(tile) + local.x + n * stride;
           let fact = row[(batch * params.heads + head) * params.queries + min(r, params.queries - 1u)];
           let ahead = vec4i(mine) - (i32(r) + shift);
-          p[n] = weights(scores[n], ahead, slope, vec4f(fact.x), vec4f(fact.y), kept & vec4<bool>(i32(r) < last));
-          ds[n] = p[n] * (dp[n] - fact.z);
+          p[n] = weights(products.scores[n], ahead, slope, vec4f(fact.x), vec4f(fact.y), kept & vec4<bool>(i32(r) < last));
+          ds[n] = p[n] * (products.dp[n] - fact.z);
         }
         share_p(local.x, local.y, p);
         share_ds(local.x, local.y, ds);

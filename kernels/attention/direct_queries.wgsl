@@ -1,9 +1,9 @@
-// Gradients of backward.wgsl without workgroup memory, for CPU emulations of a GPU, as direct.wgsl is of forward.wgsl.
-// An invocation has four rows, of queries or of keys, and goes through those of the other kind eight at a time. Its rows
-// of the gradient are brought up to date in memory for each eight, always in the same order.
-// Shapes: as in backward.wgsl.
-// Dispatch: `queries`: x = ceil(Tq / (4 LANES)), last first, y = H, z = B; `keys`: x = ceil(Tk / (4 LANES)),
-// y = H / group, z = B.
+// Gradient of attention (forward.wgsl) for q, with the scores computed again:
+// p_ij = exp(s_ij - m_i) / l_i, dp_ij = dy_i v_j, ds_ij = p_ij (dp_ij - delta_i), dq_i = scale sum_j ds_ij k_j.
+// Without workgroup memory, for CPU emulations of a GPU, as direct.wgsl is of forward.wgsl. An invocation has four rows and
+// goes through those of the other kind eight at a time; its rows of the gradient are brought up to date in memory.
+// Shapes: as in backward_queries.wgsl.
+// Dispatch: x = ceil(Tq / (4 LANES)), last queries first, y = H, z = B.
 
 alias word = vec4f;                  // f32 with ELEMENTS
 override LANES: u32 = 8u;            // invocations a workgroup, of four rows each
@@ -12,7 +12,6 @@ override MASK: u32 = 0u;             // what mask holds: 0 nothing, 1 a count of
 override SLOPES: bool = false;
 
 struct Params {
-  batch: u32,      // B
   heads: u32,      // H
   queries: u32,    // Tq
   keys: u32,       // Tk
@@ -22,7 +21,6 @@ struct Params {
   left: i32,
   right: i32,
   scale: f32,
-  dv_first: u32,
   q_steps: vec4u,
   k_steps: vec4u,
   v_steps: vec4u,
@@ -30,15 +28,19 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> q: array<word>;             // (B, H, Tq, D)
-@group(0) @binding(2) var<storage, read> k: array<word>;             // (B, H / group, Tk, D)
-@group(0) @binding(3) var<storage, read> v: array<word>;             // (B, H / group, Tk, D)
-@group(0) @binding(4) var<storage, read> mask: array<u32>;           // (B) or (B, Tk)
-@group(0) @binding(5) var<storage, read> slopes: array<f32>;         // (H)
-@group(0) @binding(6) var<storage, read> dy: array<word>;            // (B, H, Tq, D)
-@group(0) @binding(7) var<storage, read> row: array<vec4f>;            // (B, H, Tq) of facts: maximum, 1 / sum, delta
-@group(0) @binding(8) var<storage, read_write> dq: array<f32>;       // (B, H, Tq, D)
-@group(0) @binding(9) var<storage, read_write> dkv: array<f32>;      // (B, H / group, Tk, D), twice
+@group(0) @binding(1) var<storage, read> q: array<word>;         // (B, H, Tq, D)
+@group(0) @binding(2) var<storage, read> k: array<word>;         // (B, H / group, Tk, D)
+@group(0) @binding(3) var<storage, read> v: array<word>;         // (B, H / group, Tk, D)
+@group(0) @binding(4) var<storage, read> mask: array<u32>;       // (B) or (B, Tk)
+@group(0) @binding(5) var<storage, read> slopes: array<f32>;     // (H)
+@group(0) @binding(6) var<storage, read> dy: array<word>;        // (B, H, Tq, D)
+@group(0) @binding(7) var<storage, read> row: array<vec4f>;      // (B, H, Tq) of facts.wgsl
+@group(0) @binding(8) var<storage, read_write> dq: array<f32>;   // (B, H, Tq, D)
+
+// exp of a difference to a maximum: 0 from -87 down.
+fn exp_below(x: vec4f) -> vec4f {
+  return select(exp(clamp(x, vec4f(-87.0), vec4f(0.0))), vec4f(0.0), x < vec4f(-87.0));
+}
 
 // Whether key j takes part at all, for any query; keys from `last` on do not.
 fn is_kept(batch: u32, j: u32, last: i32) -> bool {
@@ -54,11 +56,6 @@ fn count_keys(batch: u32) -> i32 {
     return min(i32(params.keys), i32(mask[batch]));
   }
   return i32(params.keys);
-}
-
-// exp of a difference to a maximum: 0 from -87 down.
-fn exp_below(x: vec4f) -> vec4f {
-  return select(exp(clamp(x, vec4f(-87.0), vec4f(0.0))), vec4f(0.0), x < vec4f(-87.0));
 }
 
 fn load_q(at: u32, d: u32) -> vec4f {
@@ -102,11 +99,6 @@ fn load_dq(at: u32, d: u32) -> vec4f {
   return vec4f(dq[p], dq[p + 1u], dq[p + 2u], dq[p + 3u]);
 }
 
-fn load_dkv(at: u32, d: u32) -> vec4f {
-  let p = select(4u * (at + d), at + 4u * d, ELEMENTS);
-  return vec4f(dkv[p], dkv[p + 1u], dkv[p + 2u], dkv[p + 3u]);
-}
-
 fn store_dq(at: u32, d: u32, value: vec4f) {
   if (ELEMENTS) {
     for (var i = 0u; i < min(4u, params.size - 4u * d); i++) {
@@ -121,32 +113,10 @@ fn store_dq(at: u32, d: u32, value: vec4f) {
   }
 }
 
-fn store_dkv(at: u32, d: u32, value: vec4f) {
-  if (ELEMENTS) {
-    for (var i = 0u; i < min(4u, params.size - 4u * d); i++) {
-      dkv[at + 4u * d + i] = value[i];
-    }
-  } else {
-    let p = 4u * (at + d);
-    dkv[p] = value.x;
-    dkv[p + 1u] = value.y;
-    dkv[p + 2u] = value.z;
-    dkv[p + 3u] = value.w;
-  }
-}
-
 fn store_rows_dq(at: vec4u, rows: vec4u, d: u32, values: mat4x4f) {
   for (var i = 0u; i < 4u; i++) {
     if (rows[i] < params.queries) {
       store_dq(at[i], d, values[i]);
-    }
-  }
-}
-
-fn store_rows_dkv(at: vec4u, rows: vec4u, d: u32, values: mat4x4f) {
-  for (var i = 0u; i < 4u; i++) {
-    if (rows[i] < params.keys) {
-      store_dkv(at[i], d, values[i]);
     }
   }
 }
@@ -170,10 +140,6 @@ fn rows_dy(at: vec4u, d: u32) -> mat4x4f {
 
 fn rows_dq(at: vec4u, d: u32) -> mat4x4f {
   return mat4x4f(load_dq(at.x, d), load_dq(at.y, d), load_dq(at.z, d), load_dq(at.w, d));
-}
-
-fn rows_dkv(at: vec4u, d: u32) -> mat4x4f {
-  return mat4x4f(load_dkv(at.x, d), load_dkv(at.y, d), load_dkv(at.z, d), load_dkv(at.w, d));
 }
 
 // A hole in the mask may hold anything, also NaN.
@@ -215,17 +181,6 @@ fn weights_keys(scores: mat4x4f, j: vec4u, positions: vec4i, slope: f32, facts: 
   );
 }
 
-// Queries r with their facts, of which those before `last` exist; `mine` are the keys of the invocation.
-fn weights_queries(scores: mat4x4f, r: vec4u, last: u32, mine: vec4u, kept: vec4<bool>, slope: f32, facts: mat4x4f) -> mat4x4f {
-  let at = vec4i(r) + i32(params.keys) - i32(params.queries);
-  return mat4x4f(
-    weights(scores[0], vec4i(mine) - at.x, slope, vec4f(facts[0].x), vec4f(facts[1].x), kept & vec4<bool>(r.x < last)),
-    weights(scores[1], vec4i(mine) - at.y, slope, vec4f(facts[0].y), vec4f(facts[1].y), kept & vec4<bool>(r.y < last)),
-    weights(scores[2], vec4i(mine) - at.z, slope, vec4f(facts[0].z), vec4f(facts[1].z), kept & vec4<bool>(r.z < last)),
-    weights(scores[3], vec4i(mine) - at.w, slope, vec4f(facts[0].w), vec4f(facts[1].w), kept & vec4<bool>(r.w < last)),
-  );
-}
-
 // p (dp - delta); 0 where p is 0, whatever dp of a masked value is.
 fn slopes_of(p: vec4f, dp: vec4f, delta: vec4f) -> vec4f {
   return select(p * (dp - delta), vec4f(), p == vec4f());
@@ -237,7 +192,7 @@ fn facts_of(r: vec4u) -> mat4x4f {
 }
 
 @compute @workgroup_size(LANES)
-fn queries(
+fn backward(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
@@ -310,95 +265,6 @@ fn queries(
     if (first >= last) {
       for (var d = 0u; d < params.vectors; d++) {
         store_rows_dq(at_q, mine, d, mat4x4f());
-      }
-    }
-  }
-}
-
-@compute @workgroup_size(LANES)
-fn keys(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let batch = group.z;
-  let first_row = (group.x * LANES + lane) * 4u;
-  if (first_row < params.keys) {
-    let count = count_keys(batch);
-    let mine = first_row + vec4u(0u, 1u, 2u, 3u);
-    let kept = are_kept(batch, mine, count);
-    // Rows past the end repeat the last one, and are not stored.
-    let inside = min(mine, vec4u(params.keys - 1u));
-    let at_k = params.k_steps.x + batch * params.k_steps.y + group.y * params.k_steps.z + inside * params.k_steps.w;
-    let at_v = params.v_steps.x + batch * params.v_steps.y + group.y * params.v_steps.z + inside * params.v_steps.w;
-    let at_dv = params.dv_first + at_v;
-
-    // Queries that see some key of the invocation: first <= i < last.
-    let shift = i32(params.keys) - i32(params.queries);
-    let bottom = min(i32(mine.w), count - 1);
-    let first = max(0, i32(first_row) - params.right - shift);
-    let last = select(0, min(i32(params.queries), bottom + params.left - shift + 1), bottom >= i32(first_row));
-    var started = false;
-    for (var member = 0u; member < params.group; member++) {
-      let head = group.y * params.group + member;
-      let start_q = params.q_steps.x + batch * params.q_steps.y + head * params.q_steps.z;
-      let start_dy = params.y_steps.x + batch * params.y_steps.y + head * params.y_steps.z;
-      let start_row = (batch * params.heads + head) * params.queries;
-      let slope = select(0.0, slopes[head], SLOPES);
-      for (var tile = first; tile < last; tile += 8) {
-        let r0 = u32(tile) + vec4u(0u, 1u, 2u, 3u);
-        let r1 = r0 + 4u;
-        // Queries past the last repeat it, and weigh nothing.
-        let near = min(r0, vec4u(u32(last - 1)));
-        let far = min(r1, vec4u(u32(last - 1)));
-        let at_q0 = start_q + near * params.q_steps.w;
-        let at_q1 = start_q + far * params.q_steps.w;
-        let at_dy0 = start_dy + near * params.y_steps.w;
-        let at_dy1 = start_dy + far * params.y_steps.w;
-        var s0 = mat4x4f();
-        var s1 = mat4x4f();
-        var dp0 = mat4x4f();
-        var dp1 = mat4x4f();
-        for (var d = 0u; d < params.vectors; d++) {
-          // The factor belongs to q, so that scores round as they did before.
-          let a = transpose(rows_k(at_k, d));
-          s0 += a * (rows_q(at_q0, d) * params.scale);
-          s1 += a * (rows_q(at_q1, d) * params.scale);
-          let b = transpose(rows_v(at_v, d));
-          dp0 += b * rows_dy(at_dy0, d);
-          dp1 += b * rows_dy(at_dy1, d);
-        }
-        let facts0 = facts_of(start_row + near);
-        let facts1 = facts_of(start_row + far);
-        let p0 = weights_queries(s0, r0, u32(last), mine, kept, slope, facts0);
-        let p1 = weights_queries(s1, r1, u32(last), mine, kept, slope, facts1);
-        let ds0 = transpose(params.scale * mat4x4f(
-          slopes_of(p0[0], dp0[0], vec4f(facts0[2].x)),
-          slopes_of(p0[1], dp0[1], vec4f(facts0[2].y)),
-          slopes_of(p0[2], dp0[2], vec4f(facts0[2].z)),
-          slopes_of(p0[3], dp0[3], vec4f(facts0[2].w)),
-        ));
-        let ds1 = transpose(params.scale * mat4x4f(
-          slopes_of(p1[0], dp1[0], vec4f(facts1[2].x)),
-          slopes_of(p1[1], dp1[1], vec4f(facts1[2].y)),
-          slopes_of(p1[2], dp1[2], vec4f(facts1[2].z)),
-          slopes_of(p1[3], dp1[3], vec4f(facts1[2].w)),
-        ));
-        let weights0 = transpose(p0);
-        let weights1 = transpose(p1);
-        for (var d = 0u; d < params.vectors; d++) {
-          var sum_k = rows_q(at_q0, d) * ds0 + rows_q(at_q1, d) * ds1;
-          var sum_v = rows_dy(at_dy0, d) * weights0 + rows_dy(at_dy1, d) * weights1;
-          if (started) {
-            sum_k += rows_dkv(at_k, d);
-            sum_v += rows_dkv(at_dv, d);
-          }
-          store_rows_dkv(at_k, mine, d, sum_k);
-          store_rows_dkv(at_dv, mine, d, sum_v);
-        }
-        started = true;
-      }
-    }
-    if (!started) {
-      for (var d = 0u; d < params.vectors; d++) {
-        store_rows_dkv(at_k, mine, d, mat4x4f());
-        store_rows_dkv(at_dv, mine, d, mat4x4f());
       }
     }
   }
