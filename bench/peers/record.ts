@@ -54,6 +54,8 @@ export interface Report {
   readonly browser: string;
   readonly adapter: string;
   readonly machine: string;
+  /** Processes that wanted the processor in the minute before the run; above 1, times are not to be trusted. */
+  readonly load: number;
   readonly versions: Readonly<Record<string, string>>;
   readonly options: TimingOptions;
   readonly sizes: Readonly<Record<string, BundleSize>>;

@@ -4,7 +4,7 @@
  */
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { cpus } from "node:os";
+import { cpus, loadavg } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import type { Browser, Page } from "puppeteer";
 import { launchChrome } from "../../scripts/chrome.ts";
@@ -77,6 +77,7 @@ const isWrong = (measurement: Measurement): boolean =>
   "failed" in measurement ? true : isTiming(measurement) && !measurement.right;
 
 async function run(options: Options): Promise<void> {
+  const [load] = loadavg();
   installPeers();
   const cache = join(root, ".cache");
   const dist = join(root, "dist");
@@ -94,6 +95,7 @@ async function run(options: Options): Promise<void> {
       command: ["npm run bench:peers --", ...process.argv.slice(3)].join(" "),
       browser: await browser.version(),
       adapter,
+      load,
       machine: `${cpus().length} x ${cpus()[0]?.model ?? "unknown"}`,
       versions: versionsOf(options),
       options: options.timing,

@@ -113,12 +113,12 @@ export function tables(report: Report): string {
   return sections.filter((section) => section !== "").join("\n");
 }
 
-function heading({ date, command, browser, adapter, machine, versions, options }: Report): string {
+function heading({ date, command, browser, adapter, machine, load, versions, options }: Report): string {
   const software = /swiftshader|llvmpipe|warp|basic render/i.test(adapter);
   const note = software ? "\nThe adapter is A CPU EMULATION OF A GPU: compare ratios, not milliseconds.\n" : "";
   const facts = [
     `${date.slice(0, 10)}: \`${command}\`, at most ${options.reps} repetitions or ${options.budgetMs} ms a cell`,
-    `${browser}, adapter ${adapter}, ${machine}`,
+    `${browser}, adapter ${adapter}, ${machine}, load average ${load.toFixed(1)} before the run`,
     ...Object.entries(versions).map(([name, version]) => `${name}: ${version}`),
   ];
   return `# Ostinato beside other engines\n\n${facts.map((fact) => `- ${fact}`).join("\n")}\n${note}`;

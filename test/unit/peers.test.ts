@@ -108,6 +108,7 @@ describe("the report", () => {
     browser: "Chrome",
     adapter: "google swiftshader",
     machine: "2 x CPU",
+    load: 0,
     versions: {},
     options: { reps: 5, budgetMs: 1, timeoutMs: 1 },
     sizes: {},
