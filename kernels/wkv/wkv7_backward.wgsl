@@ -1,18 +1,19 @@
-// Gradients of wkv7.wgsl. With G the gradient of S after step t, that of y_t included, and s = S_(t-1) a, h = G b:
-//   dv = G k   dk = G^T v   dr = S_t^T dy   db = G^T s   da = S_(t-1)^T h   dd[j] = sum_i G[i,j] S_(t-1)[i,j]
-//   dw = dd d (-e^w)        before the step: G diag(d) + h a^T, and then the dy r^T of the step before
-// `values` runs G back, a row an invocation: it makes dv and h, and stores G at the end of each span. Then all spans are
-// independent, and so are the key channels: with s and h known, a column of S or G only fades by its own d and gains
-// multiples of v and s, or of dy and h. So `keys` needs the matrices at the borders of a span only in products with those,
-// once; what is left for a step are sums over the steps of the span, with factors d <= 1 and never a division by them.
+// Gradients of wkv7.wgsl, first part: what runs back along the sequence. With G the gradient of S after step t, that of y_t
+// included, G = (what the steps after left) + dy_t r_t^T:
+//   dv_t = G k_t,  h_t = G b_t,  and before the step G diag(d_t) + h_t a_t^T
+// G before the first step is the gradient of the state there. For wkv7_keys.wgsl, h is kept, dy is copied, since that kernel
+// has no binding to spare, and G is kept as it is after each span, without the dy r^T of its last step.
+// Registers and workgroup memory hold the same as in wkv7.wgsl, G for S, the parts of h for those of S a, and dv for y.
 // Shapes: as in wkv7.wgsl.
-// Dispatch: `values` a workgroup a head: B H; then `keys` a workgroup a head and span: P B H.
-// Source: as wkv7.wgsl; the chunked form is worked out from its equations.
+// Dispatch: ceil(B H / HEADS) workgroups of HEADS heads.
+// Source: as wkv7.wgsl; the gradients are worked out from its equations.
 
-override LANES: u32 = 64u;  // invocations: a channel each, N or more
-const VECTORS: u32 = 16u;   // vectors of four in a head, N / 4 rounded up
-const COLUMNS: u32 = 8u;    // vectors of v, s, dy and h in workgroup memory, VECTORS or less
-const STEPS: u32 = 8u;      // steps in workgroup memory, a divisor of SPAN
+override HEADS: u32 = 1u;   // heads a workgroup
+override LANES: u32 = 64u;  // invocations: HEADS * BLOCKS * QUADS
+const QUADS: u32 = 16u;     // quads of value channels: N / 4 rounded up
+const BLOCKS: u32 = 4u;     // invocations that share the keys of a head: QUADS / DEPTH rounded up
+const DEPTH: u32 = 4u;      // quads of key channels an invocation, 1, 2 or 4
+const STEPS: u32 = 4u;      // steps in workgroup memory, a divisor of SPAN
 const SPAN: u32 = 16u;      // steps from a kept state to the next
 
 struct Params {
@@ -21,14 +22,9 @@ struct Params {
   all: u32,       // B H
   size: u32,      // N
   upstream: u32,  // 1 if the last state has a gradient
-  sa: u32,        // where each of these begins in kept
-  states: u32,
-  dr: u32,        // where each of these begins in grads
-  dw: u32,
-  dk: u32,
-  dv: u32,
-  da: u32,
-  db: u32,
+  dv: u32,        // where each of these begins in grads
+  g: u32,
+  h: u32,
   dbefore: u32,
   borders: u32,
 }
@@ -37,26 +33,20 @@ struct Params {
 @group(0) @binding(1) var<storage, read> r: array<f32>;            // (B, T, H, N)
 @group(0) @binding(2) var<storage, read> w: array<f32>;            // (B, T, H, N)
 @group(0) @binding(3) var<storage, read> k: array<f32>;            // (B, T, H, N)
-@group(0) @binding(4) var<storage, read> v: array<f32>;            // (B, T, H, N)
-@group(0) @binding(5) var<storage, read> a: array<f32>;            // (B, T, H, N)
-@group(0) @binding(6) var<storage, read> b: array<f32>;            // (B, T, H, N)
-@group(0) @binding(7) var<storage, read> dy: array<f32>;           // (B, T, H, N)
-@group(0) @binding(8) var<storage, read> dafter: array<f32>;       // (B, H, N, N)
-@group(0) @binding(9) var<storage, read> kept: array<f32>;         // as out in wkv7.wgsl
-// dr, dw, dk, dv, da, db (B, T, H, N); dbefore (B, H, N, N); G after spans (P, B, H, N, N). From `values` to `keys`, which
-// has no binding left for them, dy is where dr will be and h where da will be.
-@group(0) @binding(10) var<storage, read_write> grads: array<f32>;  // (all of these)
+@group(0) @binding(4) var<storage, read> a: array<f32>;            // (B, T, H, N)
+@group(0) @binding(5) var<storage, read> b: array<f32>;            // (B, T, H, N)
+@group(0) @binding(6) var<storage, read> dy: array<f32>;           // (B, T, H, N)
+@group(0) @binding(7) var<storage, read> dafter: array<f32>;       // (B, H, N, N)
+@group(0) @binding(8) var<storage, read_write> grads: array<f32>;  // dv, dy, h (B, T, H, N); dbefore (B, H, N, N); G after spans (P, B, H, N, N); among others
 
-var<workgroup> tile_r: array<vec4f, STEPS * VECTORS>;
-var<workgroup> tile_d: array<vec4f, STEPS * VECTORS>;
-var<workgroup> tile_k: array<vec4f, STEPS * VECTORS>;
-var<workgroup> tile_a: array<vec4f, STEPS * VECTORS>;
-var<workgroup> tile_b: array<vec4f, STEPS * VECTORS>;
-var<workgroup> tile_v: array<vec4f, SPAN * COLUMNS>;
-var<workgroup> tile_s: array<vec4f, SPAN * COLUMNS>;
-var<workgroup> tile_g: array<vec4f, SPAN * COLUMNS>;
-var<workgroup> tile_h: array<vec4f, SPAN * COLUMNS>;
-var<workgroup> cross: array<vec4f, SPAN * SPAN>;  // dy_t v_s, dy_t s_s, h_t v_s, h_t s_s, at t SPAN + s
+// Steps of a head side by side, quads of its channels.
+var<workgroup> tile_r: array<vec4f, HEADS * STEPS * BLOCKS * DEPTH>;
+var<workgroup> tile_d: array<vec4f, HEADS * STEPS * BLOCKS * DEPTH>;
+var<workgroup> tile_k: array<vec4f, HEADS * STEPS * BLOCKS * DEPTH>;
+var<workgroup> tile_a: array<vec4f, HEADS * STEPS * BLOCKS * DEPTH>;
+var<workgroup> tile_b: array<vec4f, HEADS * STEPS * BLOCKS * DEPTH>;
+// Where BLOCKS > 1: parts of h, two steps taking turns, then of dv.
+var<workgroup> partial: array<vec4f, (STEPS + 2u) * LANES * ((BLOCKS + 6u) / 8u) + 1u>;
 
 // e^(-e^x): how much of the state a step leaves.
 fn wkv_decay(x: f32) -> f32 {
@@ -68,11 +58,14 @@ fn wkv7_start(head: u32) -> u32 {
   return (head / params.heads * params.steps * params.heads + head % params.heads) * params.size;
 }
 
-// Brings `count` steps from `first` on to workgroup memory; channels beyond N are 0.
-fn wkv7_fill(head: u32, first: u32, count: u32, lane: u32) {
+// Brings `count` steps from `first` on to workgroup memory; channels beyond N, and heads beyond B H, are 0.
+fn wkv7_fill(group: u32, first: u32, count: u32, lane: u32) {
+  const VECTORS = BLOCKS * DEPTH;
   workgroupBarrier();
-  for (var i = lane; i < count * VECTORS; i += LANES) {
-    let at = wkv7_start(head) + (first + i / VECTORS) * params.heads * params.size;
+  for (var i = lane; i < HEADS * count * VECTORS; i += LANES) {
+    let slot = i / (count * VECTORS);
+    let step = i / VECTORS % count;
+    let at = wkv7_start(group * HEADS + slot) + (first + step) * params.heads * params.size;
     var rs = vec4f();
     var ds = vec4f();
     var ks = vec4f();
@@ -80,7 +73,7 @@ fn wkv7_fill(head: u32, first: u32, count: u32, lane: u32) {
     var bs = vec4f();
     for (var e = 0u; e < 4u; e++) {
       let c = i % VECTORS * 4u + e;
-      if (c < params.size) {
+      if (c < params.size && group * HEADS + slot < params.all) {
         rs[e] = r[at + c];
         ds[e] = wkv_decay(w[at + c]);
         ks[e] = k[at + c];
@@ -88,186 +81,172 @@ fn wkv7_fill(head: u32, first: u32, count: u32, lane: u32) {
         bs[e] = b[at + c];
       }
     }
-    tile_r[i] = rs;
-    tile_d[i] = ds;
-    tile_k[i] = ks;
-    tile_a[i] = av;
-    tile_b[i] = bs;
+    let to = (slot * STEPS + step) * VECTORS + i % VECTORS;
+    tile_r[to] = rs;
+    tile_d[to] = ds;
+    tile_k[to] = ks;
+    tile_a[to] = av;
+    tile_b[to] = bs;
   }
   workgroupBarrier();
 }
 
-@compute @workgroup_size(LANES)
-fn values(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
-) {
-  let head = group.x + group.y * groups.x;
-  let size = params.size;
-  let live = head < params.all && lane < size;
-  let steps = select(0u, params.steps, head < params.all);
-  let start = wkv7_start(head) + lane;
-  let row = (head * size + lane) * size;
-  var g = array<vec4f, VECTORS>();
-  if (live && params.upstream == 1u) {
-    for (var j = 0u; j < size; j++) {
-      g[j / 4u][j % 4u] = dafter[row + j];
-    }
-  }
-  for (var end = steps; end > 0u; end = (end - 1u) / STEPS * STEPS) {
-    if (live && (end == steps || end % SPAN == 0u)) {
-      let at = params.borders + (end - 1u) / SPAN * params.all * size * size + row;
-      for (var j = 0u; j < size; j++) {
-        grads[at + j] = g[j / 4u][j % 4u];
-      }
-    }
-    let first = (end - 1u) / STEPS * STEPS;
-    wkv7_fill(head, first, end - first, lane);
-    if (live) {
-      for (var t = end - first; t > 0u; t--) {
-        let at = start + (first + t - 1u) * params.heads * size;
-        let slope = dy[at];
-        var along_k = vec4f();
-        var along_b = vec4f();
-        for (var q = 0u; q < VECTORS; q++) {
-          let i = (t - 1u) * VECTORS + q;
-          let whole = g[q] + slope * tile_r[i];
-          along_k += whole * tile_k[i];
-          along_b += whole * tile_b[i];
-          g[q] = whole;
-        }
-        let h = dot(along_b, vec4f(1.0));
-        for (var q = 0u; q < VECTORS; q++) {
-          let i = (t - 1u) * VECTORS + q;
-          g[q] = g[q] * tile_d[i] + h * tile_a[i];
-        }
-        grads[params.dv + at] = dot(along_k, vec4f(1.0));
-        grads[params.dr + at] = slope;
-        grads[params.da + at] = h;
+// G with the step's dy r^T, of the key channels at i of the tiles.
+fn wkv7_gain(g: mat4x4f, i: u32, slope: vec4f) -> mat4x4f {
+  let r4 = tile_r[i];
+  return mat4x4f(g[0] + slope * r4.x, g[1] + slope * r4.y, g[2] + slope * r4.z, g[3] + slope * r4.w);
+}
+
+// G before the step: G diag(d) + h a^T.
+fn wkv7_retreat(g: mat4x4f, i: u32, h: vec4f) -> mat4x4f {
+  let d = tile_d[i];
+  let a4 = tile_a[i];
+  return mat4x4f(g[0] * d.x + h * a4.x, g[1] * d.y + h * a4.y, g[2] * d.z + h * a4.z, g[3] * d.w + h * a4.w);
+}
+
+// Where a quad of value channels meets a quad of key channels in a state matrix.
+struct Corner {
+  matrix: u32,
+  i: u32,
+  j: u32,
+  live: bool,
+}
+
+fn wkv7_corner(at: Corner, depth: u32) -> Corner {
+  return Corner(at.matrix, at.i, at.j + 4u * depth, at.live);
+}
+
+fn wkv7_load_gradient(at: Corner) -> mat4x4f {
+  var g = mat4x4f();
+  for (var c = 0u; c < 4u; c++) {
+    for (var e = 0u; e < 4u; e++) {
+      if (at.live && at.i + e < params.size && at.j + c < params.size) {
+        g[c][e] = dafter[at.matrix + (at.i + e) * params.size + at.j + c];
       }
     }
   }
-  if (live) {
-    for (var j = 0u; j < size; j++) {
-      grads[params.dbefore + row + j] = g[j / 4u][j % 4u];
+  return g;
+}
+
+fn wkv7_store_gradient(base: u32, at: Corner, g: mat4x4f) {
+  for (var c = 0u; c < 4u; c++) {
+    for (var e = 0u; e < 4u; e++) {
+      if (at.live && at.i + e < params.size && at.j + c < params.size) {
+        grads[base + at.matrix + (at.i + e) * params.size + at.j + c] = g[c][e];
+      }
+    }
+  }
+}
+
+// Four value channels of a step.
+fn wkv7_hand(at: u32, i: u32, value: vec4f) {
+  for (var e = 0u; e < 4u; e++) {
+    if (i + e < params.size) {
+      grads[at + e] = value[e];
     }
   }
 }
 
 @compute @workgroup_size(LANES)
-fn keys(
+fn backward(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let id = group.x + group.y * groups.x;
+  const VECTORS = BLOCKS * DEPTH;
+  let place = group.x + group.y * groups.x;
+  let slot = lane / (BLOCKS * QUADS);
+  let part = lane / QUADS % BLOCKS;
+  let head = place * HEADS + slot;
   let size = params.size;
-  let first = id / params.all * SPAN;
-  let count = min(SPAN, max(params.steps, first) - first);
   let width = params.heads * size;
-  let start = wkv7_start(id % params.all) + first * width;
-  let column = id * size * size + min(lane, size - 1u);
-
-  // Products of the columns of S before the span and G after it: with each other, S with dy and h, and G with v and s.
-  var both = 0.0;
-  var s_gh = array<vec2f, SPAN>();
-  var g_vs = array<vec2f, SPAN>();
-  for (var i = lane; i < SPAN * SPAN; i += LANES) {
-    cross[i] = vec4f();
+  let start = wkv7_start(head) + lane % QUADS * 4u;
+  let at = Corner(head * size * size, lane % QUADS * 4u, part * DEPTH * 4u, head < params.all);
+  let mates = slot * BLOCKS * QUADS + lane % QUADS;
+  var g0 = mat4x4f();
+  var g1 = mat4x4f();
+  var g2 = mat4x4f();
+  var g3 = mat4x4f();
+  if (params.upstream == 1u) {
+    g0 = wkv7_load_gradient(at);
+    g1 = wkv7_load_gradient(wkv7_corner(at, 1u));
+    g2 = wkv7_load_gradient(wkv7_corner(at, 2u));
+    g3 = wkv7_load_gradient(wkv7_corner(at, 3u));
   }
-  for (var left = 0u; left < VECTORS; left += COLUMNS) {
-    workgroupBarrier();
-    for (var i = lane; i < SPAN * COLUMNS; i += LANES) {
-      var vs = vec4f();
-      var ss = vec4f();
-      var gs = vec4f();
-      var hs = vec4f();
-      for (var e = 0u; e < 4u; e++) {
-        let c = (left + i % COLUMNS) * 4u + e;
-        if (c < size && i / COLUMNS < count) {
-          let at = start + i / COLUMNS * width + c;
-          vs[e] = v[at];
-          ss[e] = kept[params.sa + at];
-          gs[e] = grads[params.dr + at];
-          hs[e] = grads[params.da + at];
-        }
+  // Once more before the first step, to store the gradient there.
+  let tiles = (params.steps + STEPS - 1u) / STEPS;
+  for (var tile = 0u; tile <= tiles; tile++) {
+    let end = min((tiles - tile) * STEPS, params.steps);
+    if (tile == tiles || end == params.steps || end % SPAN == 0u) {
+      let border = params.borders + (max(end, 1u) - 1u) / SPAN * params.all * size * size;
+      let base = select(border, params.dbefore, tile == tiles);
+      wkv7_store_gradient(base, at, g0);
+      if (DEPTH > 1u) {
+        wkv7_store_gradient(base, wkv7_corner(at, 1u), g1);
       }
-      tile_v[i] = vs;
-      tile_s[i] = ss;
-      tile_g[i] = gs;
-      tile_h[i] = hs;
-    }
-    var old = array<vec4f, COLUMNS>();
-    var fresh = array<vec4f, COLUMNS>();
-    for (var q = 0u; q < COLUMNS; q++) {
-      for (var e = 0u; e < 4u; e++) {
-        let c = (left + q) * 4u + e;
-        if (c < size && count > 0u) {
-          old[q][e] = kept[params.states + column + c * size];
-          fresh[q][e] = grads[params.borders + column + c * size];
-        }
+      if (DEPTH > 2u) {
+        wkv7_store_gradient(base, wkv7_corner(at, 2u), g2);
+        wkv7_store_gradient(base, wkv7_corner(at, 3u), g3);
       }
-      both += dot(old[q], fresh[q]);
     }
-    workgroupBarrier();
-    for (var i = lane; i < SPAN * SPAN; i += LANES) {
-      var sum = vec4f();
-      for (var q = 0u; q < COLUMNS; q++) {
-        let t = i / SPAN * COLUMNS + q;
-        let s = i % SPAN * COLUMNS + q;
-        sum += vec4f(dot(tile_g[t], tile_v[s]), dot(tile_g[t], tile_s[s]), dot(tile_h[t], tile_v[s]), dot(tile_h[t], tile_s[s]));
-      }
-      cross[i] += sum;
-    }
-    for (var t = 0u; t < count; t++) {
-      var s_sum = vec2f();
-      var g_sum = vec2f();
-      for (var q = 0u; q < COLUMNS; q++) {
-        let i = t * COLUMNS + q;
-        s_sum += vec2f(dot(old[q], tile_g[i]), dot(old[q], tile_h[i]));
-        g_sum += vec2f(dot(fresh[q], tile_v[i]), dot(fresh[q], tile_s[i]));
-      }
-      s_gh[t] += s_sum;
-      g_vs[t] += g_sum;
-    }
-  }
-  workgroupBarrier();
-
-  if (lane < size) {
-    var ds = array<f32, SPAN>();
-    var kb = array<vec2f, SPAN>();
-    for (var t = 0u; t < count; t++) {
-      let at = start + t * width + lane;
-      ds[t] = wkv_decay(w[at]);
-      kb[t] = vec2f(k[at], b[at]);
-    }
+    let first = (max(end, 1u) - 1u) / STEPS * STEPS;
+    let count = end - first;
+    wkv7_fill(place, first, count, lane);
     for (var t = count; t > 0u; t--) {
-      let now = t - 1u;
-      let at = start + now * width + lane;
-      let d = ds[now];
-      let rt = r[at];
-      let ag = a[at];
-      let own = cross[now * SPAN + now];
-      // G takes this step's dy up; S before the step is S before the span, brought through the steps between: here both
-      // only in their products with each other and with dy, h, v and s.
-      both += rt * s_gh[now].x;
-      var with_g = both;
-      var with_gh = s_gh[now];
-      for (var s = 0u; s < now; s++) {
-        let c = cross[now * SPAN + s];
-        let gained = g_vs[s] + rt * c.xy;
-        with_g = ds[s] * with_g + dot(kb[s], gained);
-        with_gh = ds[s] * with_gh + vec2f(dot(kb[s], c.xy), dot(kb[s], c.zw));
-        g_vs[s] = d * gained + ag * c.zw;
+      let step = start + (first + t - 1u) * width;
+      var slope = vec4f();
+      for (var e = 0u; e < 4u; e++) {
+        slope[e] = dy[step + e];
       }
-      let with_vs = g_vs[now] + rt * own.xy;
-      both = d * both + ag * s_gh[now].y;
-      grads[params.dr + at] = d * with_gh.x + dot(kb[now], own.xy);
-      grads[params.dw + at] = -exp(min(w[at], 80.0)) * d * with_g;
-      grads[params.dk + at] = with_vs.x;
-      grads[params.da + at] = with_gh.y;
-      grads[params.db + at] = with_vs.y;
+      let i = (slot * STEPS + t - 1u) * VECTORS + part * DEPTH;
+      g0 = wkv7_gain(g0, i, slope);
+      var sum = g0 * tile_k[i];
+      var h = g0 * tile_b[i];
+      if (DEPTH > 1u) {
+        g1 = wkv7_gain(g1, i + 1u, slope);
+        sum += g1 * tile_k[i + 1u];
+        h += g1 * tile_b[i + 1u];
+      }
+      if (DEPTH > 2u) {
+        g2 = wkv7_gain(g2, i + 2u, slope);
+        g3 = wkv7_gain(g3, i + 3u, slope);
+        sum += g2 * tile_k[i + 2u] + g3 * tile_k[i + 3u];
+        h += g2 * tile_b[i + 2u] + g3 * tile_b[i + 3u];
+      }
+      if (BLOCKS > 1u) {
+        let turn = t % 2u * LANES;
+        partial[turn + lane] = h;
+        partial[(1u + t) * LANES + lane] = sum;
+        workgroupBarrier();
+        h = vec4f();
+        for (var other = 0u; other < BLOCKS; other++) {
+          h += partial[turn + mates + other * QUADS];
+        }
+      } else if (at.live) {
+        wkv7_hand(params.dv + step, at.i, sum);
+      }
+      if (part == 0u && at.live) {
+        wkv7_hand(params.g + step, at.i, slope);
+        wkv7_hand(params.h + step, at.i, h);
+      }
+      g0 = wkv7_retreat(g0, i, h);
+      if (DEPTH > 1u) {
+        g1 = wkv7_retreat(g1, i + 1u, h);
+      }
+      if (DEPTH > 2u) {
+        g2 = wkv7_retreat(g2, i + 2u, h);
+        g3 = wkv7_retreat(g3, i + 3u, h);
+      }
+    }
+    if (BLOCKS > 1u) {
+      workgroupBarrier();
+      for (var t = part; t < count && at.live; t += BLOCKS) {
+        var sum = vec4f();
+        for (var other = 0u; other < BLOCKS; other++) {
+          sum += partial[(2u + t) * LANES + mates + other * QUADS];
+        }
+        wkv7_hand(params.dv + start + (first + t) * width, at.i, sum);
+      }
     }
   }
 }

@@ -21,17 +21,34 @@ export interface WkvResult {
 
 /** Steps from a kept state to the next, SPAN of the kernels. */
 export const SPAN = 16;
-/** Invocations of a workgroup, and so channels of a head, on every device. */
-const WIDEST = 256;
-/** Vectors of four that the tiles of a kernel hold each: three or five tiles in 16 KiB. */
-const TILE = { three: 256, five: 160 } as const;
+/** Channels of a head at most: its state, four by sixteen channels an invocation, fills a workgroup. */
+const WIDEST = 128;
+/** Invocations that a workgroup has if it can be filled with small heads. */
+const LANES = 32;
+/** Bytes for tiles in workgroup memory, of the 16 KiB that every device has. */
+const TILES = 14.5 * 1024;
 
-/** Knobs of the kernels for heads of `size` channels, a lane a channel, and steps in workgroup memory by the number of tiles. */
-export function headKnobs(size: number, tiles: keyof typeof TILE) {
-  const VECTORS = Math.ceil(size / 4);
+/**
+ * Knobs of the kernels that run along a sequence, for heads of `size` channels: an invocation holds four value channels
+ * by up to sixteen key channels.
+ * @param tiles vectors that a step brings for each quad of key channels
+ * @param partials vectors that a step leaves for each invocation, where several share the keys of a head
+ */
+export function headKnobs(size: number, tiles: number, partials: number) {
+  const QUADS = Math.ceil(size / 4);
+  const DEPTH = QUADS > 2 ? 4 : QUADS;
+  const BLOCKS = Math.ceil(QUADS / DEPTH);
+  const HEADS = Math.max(1, Math.floor(LANES / (BLOCKS * QUADS)));
+  const shared = BLOCKS > 1 ? partials * BLOCKS * QUADS : 0;
   let STEPS = SPAN;
-  while (STEPS * VECTORS > TILE[tiles]) STEPS /= 2;
-  return { LANES: VECTORS * 4, VECTORS, STEPS };
+  while (STEPS > 1 && STEPS * HEADS * (tiles * BLOCKS * DEPTH + shared) * 16 > TILES) STEPS /= 2;
+  return { HEADS, LANES: HEADS * BLOCKS * QUADS, QUADS, BLOCKS, DEPTH, STEPS };
+}
+
+/** Knobs of the kernels that work on key channels, up to `most` a workgroup, span by span. */
+export function keyKnobs(size: number, most: number) {
+  const KEYS = Math.min(most, Math.ceil(size / 4) * 4);
+  return { KEYS, LANES: KEYS, groups: Math.ceil(size / KEYS) };
 }
 
 /**

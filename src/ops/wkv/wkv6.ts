@@ -2,21 +2,20 @@ import forwardKernel from "../../../kernels/wkv/wkv6.wgsl";
 import backwardKernel from "../../../kernels/wkv/wkv6_backward.wgsl";
 import { type Grad, type GradSink, record } from "../../autograd/graph.ts";
 import { gradEnabled } from "../../autograd/mode.ts";
-import type { Device } from "../../gpu/device.ts";
 import { ShapeError } from "../../gpu/errors.ts";
 import { empty, zeros } from "../../tensor/create.ts";
 import { sameShape, show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats } from "../check.ts";
-import { checkHeads, type HeadSizes, headKnobs, SPAN, type WkvResult } from "./head.ts";
+import { checkHeads, type HeadSizes, headKnobs, keyKnobs, SPAN, type WkvResult } from "./head.ts";
 import { placeOf } from "./place.ts";
 import { layOut, makeRegion, windowOf } from "./region.ts";
 
 /** Positions in the inputs of the graph node. */
 const INPUT = { r: 0, k: 1, v: 2, w: 3, u: 4, state: 5 } as const;
 
-/** Vectors of a head in workgroup memory at a time, COLUMNS of the kernel. */
-const COLUMNS = 16;
+/** Key channels a workgroup of `keys`, as many as its workgroup memory holds products of. */
+const MOST_KEYS = 64;
 
 /**
  * The recurrence of RWKV-5: y = r (S + u k^T v), then S = diag(d) S + k^T v with the decay d = exp(-exp(w)), the same at
@@ -66,86 +65,96 @@ function fadingMatrix(
   const width = heads * size;
   const common = { steps, heads, all, size, w_sample: shared ? 0 : steps * width, w_step: shared ? 0 : width };
 
-  const matrix = size * size;
-  const layout = layOut({ after: all * matrix, states: recorded ? Math.ceil(steps / SPAN) * all * matrix : 0 });
+  const matrices = all * size * size;
+  const layout = layOut({ after: matrices, states: recorded ? Math.ceil(steps / SPAN) * matrices : 0 });
   const kept = makeRegion(device, layout);
   const y = empty(device, r.shape);
-  const params = { ...common, given: Number(state !== null), keep: Number(recorded), states: layout.at.states };
-  const buffers = { ...operands, before: state ?? u, y, kept };
-  device.dispatch(forwardKernel, "forward", buffers, params, [all], headKnobs(size, "three"));
+  run(common, { ...operands, before: state, y, kept, keep: recorded, at: layout.at });
   const after = windowOf(kept, layout.at.after, [batch, heads, size, size]);
 
-  record(op, [y, after], inputs, [r, k, v, w, u, kept], ([dy = null, dafter = null], sink, [r, k, v, w, u, kept]) => {
-    const upstream = { dy: dy ?? zeros(device, r.shape), dafter };
-    const run = { ...common, states: layout.at.states };
-    return gradients(device, { r, k, v, w, u }, kept, upstream, sizes, run, shared, sink);
+  record(op, [y, after], inputs, [r, k, v, w, u, kept], ([dy, dafter = null], sink, [r, k, v, w, u, kept]) => {
+    const saved = { r, k, v, w, u, kept, states: layout.at.states };
+    return gradients({ ...saved, dy: dy ?? zeros(device, r.shape), dafter }, common, shared, sink);
   });
   kept.dispose();
   return { y, state: after };
 }
 
-interface Run {
+/** Parameters of both kernels. */
+interface Common {
   readonly steps: number;
   readonly heads: number;
   readonly all: number;
   readonly size: number;
   readonly w_sample: number;
   readonly w_step: number;
-  readonly states: number;
 }
 
-function gradients(
-  device: Device,
-  operands: Operands,
-  kept: Tensor,
-  { dy, dafter }: { readonly dy: Tensor; readonly dafter: Grad },
-  { batch, steps, heads, size }: HeadSizes,
-  run: Run,
-  shared: boolean,
-  sink: GradSink,
-): Grad[] {
-  const { shape } = operands.r;
-  const values = batch * steps * heads * size;
-  const matrices = batch * heads * size * size;
+interface Pass extends Operands {
+  readonly before: Tensor | null;
+  readonly y: Tensor;
+  readonly kept: Tensor;
+  readonly keep: boolean;
+  /** Where the last state and those before the spans begin in `kept`. */
+  readonly at: { readonly after: number; readonly states: number };
+}
+
+/** Runs along the sequence, forward or, with the operands exchanged, backward. */
+function run(common: Common, { keep, at, before, ...buffers }: Pass, reversed = false): void {
+  const params = { ...common, given: Number(before !== null), keep: Number(keep), after: at.after, states: at.states };
+  const knobs = headKnobs(common.size, 3, 1);
+  const groups = [Math.ceil(common.all / knobs.HEADS)] as const;
+  const bound = { ...buffers, before: before ?? buffers.u };
+  buffers.r.device.dispatch(forwardKernel, "forward", bound, params, groups, { ...knobs, REVERSED: reversed });
+}
+
+interface Saved extends Operands {
+  readonly kept: Tensor;
+  readonly states: number;
+  readonly dy: Tensor;
+  readonly dafter: Grad;
+}
+
+function gradients(saved: Saved, common: Common, shared: boolean, sink: GradSink): Grad[] {
+  const { r, k, v, w, u, kept, states, dy, dafter } = saved;
+  const { steps, heads, all, size } = common;
+  const { device, shape } = r;
+  const matrices = all * size * size;
   const spans = Math.ceil(steps / SPAN);
+  const count = (spans * all) / heads;
   const layout = layOut({
-    dr: values,
-    dk: values,
-    dv: values,
-    dw: shared ? 0 : values,
     dbefore: matrices,
     borders: spans * matrices,
-    shares: 2 * spans * batch * heads * size,
+    dr: r.size,
+    dk: r.size,
+    dw: shared ? 0 : r.size,
+    shares: 2 * count * heads * size,
   });
   const { at } = layout;
   const grads = makeRegion(device, layout);
-  const params = { ...run, ...at, upstream: Number(dafter !== null), count: spans * batch };
-  const knobs = headKnobs(size, "three");
-  const buffers = { ...operands, kept, dy, dafter: dafter ?? kept, grads };
-  device.dispatch(backwardKernel, "values", buffers, params, [run.all], knobs);
-  const chunked = { ...knobs, COLUMNS: Math.min(COLUMNS, knobs.VECTORS), SHARED: shared };
-  device.dispatch(backwardKernel, "keys", buffers, params, [spans * run.all], chunked);
+  const dv = empty(device, shape);
+  const back = { r: k, k: r, v: dy, w, u, before: dafter, y: dv, kept: grads, keep: true };
+  run(common, { ...back, at: { after: at.dbefore, states: at.borders } }, true);
 
+  const { groups, ...knobs } = keyKnobs(size, MOST_KEYS);
+  const params = { ...common, states, ...at, count };
+  const buffers = { r, k, v, w, u, dy, kept, grads };
+  device.dispatch(backwardKernel, "keys", buffers, params, [spans * all * groups], { ...knobs, SHARED: shared });
   const window = (input: number, start: number, shape: readonly number[]) =>
     sink.needs(input) ? windowOf(grads, start, shape) : null;
-  const rows = [
-    window(INPUT.r, at.dr, shape),
-    window(INPUT.k, at.dk, shape),
-    window(INPUT.v, at.dv, shape),
-    shared ? null : window(INPUT.w, at.dw, shape),
-  ];
-  const dbefore = window(INPUT.state, at.dbefore, [batch, heads, size, size]);
-  if (!sink.needs(INPUT.u) && !(shared && sink.needs(INPUT.w))) return [...rows, null, dbefore];
+  const dr = window(INPUT.r, at.dr, shape);
+  const dk = window(INPUT.k, at.dk, shape);
+  const ownW = shared ? null : window(INPUT.w, at.dw, shape);
+  const dbefore = window(INPUT.state, at.dbefore, [all / heads, heads, size, size]);
+  if (!sink.needs(INPUT.u) && !(shared && sink.needs(INPUT.w))) return [dr, dk, dv, ownW, null, dbefore];
 
   const du = placeOf(device, sink, INPUT.u, [heads, size]);
   const dw = shared ? placeOf(device, sink, INPUT.w, [heads, size]) : null;
   const out = { parts: grads, du: du.grad, dw: dw?.grad ?? empty(device, [1]) };
   const added = { ADD_U: du.accumulate, ADD_W: dw?.accumulate ?? false, SHARED: shared };
-  device.dispatch(backwardKernel, "collect", out, params, [Math.ceil((heads * size) / knobs.LANES)], {
-    ...knobs,
-    ...added,
-  });
-  return [...rows.slice(0, 3), dw ? dw.returned : (rows[3] ?? null), du.returned, dbefore];
+  const lanes = [Math.ceil((heads * size) / knobs.LANES)] as const;
+  device.dispatch(backwardKernel, "collect", out, params, lanes, { ...knobs, ...added });
+  return [dr, dk, dv, dw ? dw.returned : ownW, du.returned, dbefore];
 }
 
 function checkChannels(
