@@ -5,7 +5,13 @@ import { reference } from "./reference/reference.ts";
 import { WORKLOADS, type WorkloadName } from "./workloads.ts";
 
 /** Whatever a reference depends on; a change of one of these files makes all of them anew. */
-const SOURCES = ["workloads.ts", "reference/tape.ts", "reference/models.ts", "reference/reference.ts"];
+const SOURCES = [
+  "workloads.ts",
+  "reference/tape.ts",
+  "reference/rows.ts",
+  "reference/models.ts",
+  "reference/reference.ts",
+];
 
 /** Computes the float64 references that are not in the cache. @returns the folder that holds NAME.json */
 export function ensureReferences(root: string, cache: string, names: readonly WorkloadName[]): string {

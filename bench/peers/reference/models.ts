@@ -1,5 +1,6 @@
 /** The workloads' mathematics on the float64 tape. */
 import type { GptTrain, LstmGenerate, LstmTrain, Wkv } from "../workloads.ts";
+import * as rows from "./rows.ts";
 import type { Value } from "./tape.ts";
 import * as t from "./tape.ts";
 
@@ -12,7 +13,7 @@ export function attention(q: Value, k: Value, v: Value): Value {
   const mask = Float64Array.from({ length: length ** 2 }, (_, i) =>
     i % length > Math.floor(i / length) ? Number.NEGATIVE_INFINITY : 0,
   );
-  return t.matmul(t.softmax(t.add(scores, new t.Value([length, length], mask))), v);
+  return t.matmul(rows.softmax(t.add(scores, new t.Value([length, length], mask))), v);
 }
 
 /** One LSTM step from the sum of both products and the bias. */
@@ -35,7 +36,7 @@ export function lstmLoss(p: Parameters<LstmNames>, { sizes, inputs }: LstmTrain)
     [h, c] = lstmCell(t.add(t.slice(sums, 0, step * B, (step + 1) * B), t.matmul(h, p.wh)), c);
     return h;
   });
-  return t.crossEntropy(t.add(t.matmul(t.concat(states), p.wo), p.bo), stepwise(inputs.targets.data));
+  return rows.crossEntropy(t.add(t.matmul(t.concat(states), p.wo), p.bo), stepwise(inputs.targets.data));
 }
 
 export function lstmTokens(p: Parameters<LstmNames>, { sizes, inputs }: LstmGenerate): number[] {
@@ -57,16 +58,16 @@ export function gptLoss(p: Parameters, { sizes, inputs }: GptTrain): Value {
   x = t.reshape(x, [B * T, C]);
   for (let layer = 0; layer < L; layer++) {
     const own = (name: string) => p[`l${layer}_${name}`];
-    const normal = t.layerNorm(x, own("ln1g"), own("ln1b"), 1e-5);
+    const normal = rows.layerNorm(x, own("ln1g"), own("ln1b"), 1e-5);
     const projected = t.reshape(t.add(t.matmul(normal, own("wqkv")), own("bqkv")), [B, T, 3, NH, C / NH]);
     const heads = t.permute(projected, [2, 0, 3, 1, 4]);
     const [q, k, v] = [0, 1, 2].map((i) => t.reshape(t.slice(heads, 0, i, i + 1), [B, NH, T, C / NH]));
     const mixed = t.reshape(t.permute(attention(q!, k!, v!), [0, 2, 1, 3]), [B * T, C]);
     x = t.add(x, t.add(t.matmul(mixed, own("wo")), own("bo")));
-    const inner = t.gelu(t.add(t.matmul(t.layerNorm(x, own("ln2g"), own("ln2b"), 1e-5), own("w1")), own("b1")));
+    const inner = t.gelu(t.add(t.matmul(rows.layerNorm(x, own("ln2g"), own("ln2b"), 1e-5), own("w1")), own("b1")));
     x = t.add(x, t.add(t.matmul(inner, own("w2")), own("b2")));
   }
-  return t.crossEntropy(t.matmul(t.layerNorm(x, p.lnfg!, p.lnfb!, 1e-5), p.head!), inputs.targets.data);
+  return rows.crossEntropy(t.matmul(rows.layerNorm(x, p.lnfg!, p.lnfb!, 1e-5), p.head!), inputs.targets.data);
 }
 
 /** RWKV-4 (Peng et al. 2023, equation 16) with the running maximum that keeps exp in range. */

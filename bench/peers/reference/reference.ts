@@ -1,5 +1,6 @@
 import { ADAM, CHECKED_STEPS, type Floats, type GptTrain, type LstmTrain, type Workload } from "../workloads.ts";
 import { attention, gptLoss, lstmLoss, lstmTokens, wkv } from "./models.ts";
+import * as rows from "./rows.ts";
 import type { Value } from "./tape.ts";
 import * as t from "./tape.ts";
 
@@ -46,14 +47,14 @@ export function reference(workload: Workload): Reference {
       return { y: t.matmul(a, b).data };
     }
     case "softmax":
-      return { y: t.softmax(leaves(workload.inputs).x).data };
+      return { y: rows.softmax(leaves(workload.inputs).x).data };
     case "layernorm": {
       const { x, g, b } = leaves(workload.inputs);
-      return { y: t.layerNorm(x, g, b, workload.sizes.eps).data };
+      return { y: rows.layerNorm(x, g, b, workload.sizes.eps).data };
     }
     case "crossEntropy": {
       const x = t.leaf(workload.inputs.x);
-      const loss = t.crossEntropy(x, workload.inputs.targets.data);
+      const loss = rows.crossEntropy(x, workload.inputs.targets.data);
       t.backward(loss, [1]);
       return { loss: loss.data, dx: x.grad };
     }
