@@ -134,12 +134,11 @@ fn store(at: u32, d: u32, value: vec4f) {
   }
 }
 
-fn store_sums(at: vec4u, rows: vec4u, d: u32, values: mat4x4f) {
-  for (var i = 0u; i < 4u; i++) {
-    if (rows[i] < params.queries) {
-      store(at[i], d, values[i]);
-    }
-  }
+fn store_sums(at: vec4u, d: u32, values: mat4x4f) {
+  store(at.x, d, values[0]);
+  store(at.y, d, values[1]);
+  store(at.z, d, values[2]);
+  store(at.w, d, values[3]);
 }
 
 fn scale_rows(rows: mat4x4f, by: vec4f) -> mat4x4f {
@@ -224,9 +223,8 @@ fn forward(
   if (first_row < params.queries) {
     let start_k = params.k_steps.x + batch * params.k_steps.y + head / params.group * params.k_steps.z;
     let start_v = params.v_steps.x + batch * params.v_steps.y + head / params.group * params.v_steps.z;
-    // Rows past the end repeat the last one, and are not stored.
-    let rows = first_row + vec4u(0u, 1u, 2u, 3u);
-    let inside = min(rows, vec4u(params.queries - 1u));
+    // Rows past the end repeat the last one, in all that they read and write.
+    let inside = min(first_row + vec4u(0u, 1u, 2u, 3u), vec4u(params.queries - 1u));
     let at_q = params.q_steps.x + batch * params.q_steps.y + head * params.q_steps.z + inside * params.q_steps.w;
     let at_y = params.y_steps.x + batch * params.y_steps.y + head * params.y_steps.z + inside * params.y_steps.w;
     let shift = i32(params.keys) - i32(params.queries);
@@ -236,6 +234,9 @@ fn forward(
     // Keys that some row sees: first <= j < last.
     let last = min(count_keys(batch), positions.w + params.right + 1);
     let first = max(0, positions.x - params.left);
+    for (var d = 0u; d < params.vectors; d++) {
+      store_sums(at_y, d, mat4x4f());
+    }
     var highest = vec4f(FLOOR);
     var total = vec4f();
     for (var tile = first; tile < last; tile += 8) {
@@ -272,28 +273,18 @@ fn forward(
       let at_v0 = start_v + slot0 * params.v_steps.w;
       let at_v1 = start_v + slot1 * params.v_steps.w;
       for (var d = 0u; d < params.vectors; d++) {
-        var sum = mat4x4f();
-        if (tile > first) {
-          sum = scale_rows(rows_of_sums(at_y, d), fade);
-        }
-        sum += rows_of_values(at_v0, d, kept0) * weights0 + rows_of_values(at_v1, d, kept1) * weights1;
-        store_sums(at_y, rows, d, sum);
+        let sum = scale_rows(rows_of_sums(at_y, d), fade);
+        store_sums(at_y, d, sum + rows_of_values(at_v0, d, kept0) * weights0 + rows_of_values(at_v1, d, kept1) * weights1);
       }
     }
 
     let shrink = select(1.0 / total, vec4f(0.0), total == vec4f(0.0));
     for (var d = 0u; d < params.vectors; d++) {
-      var sum = mat4x4f();
-      if (first < last) {
-        sum = scale_rows(rows_of_sums(at_y, d), shrink);
-      }
-      store_sums(at_y, rows, d, sum);
+      store_sums(at_y, d, scale_rows(rows_of_sums(at_y, d), shrink));
     }
     let at = (batch * groups.y + head) * params.queries;
     for (var i = 0u; i < 4u; i++) {
-      if (rows[i] < params.queries) {
-        norms[at + rows[i]] = vec2f(highest[i], total[i]);
-      }
+      norms[at + inside[i]] = vec2f(highest[i], total[i]);
     }
   }
 }

@@ -115,12 +115,11 @@ fn store_dkv(at: u32, d: u32, value: vec4f) {
   }
 }
 
-fn store_rows_dkv(at: vec4u, rows: vec4u, d: u32, values: mat4x4f) {
-  for (var i = 0u; i < 4u; i++) {
-    if (rows[i] < params.keys) {
-      store_dkv(at[i], d, values[i]);
-    }
-  }
+fn store_rows_dkv(at: vec4u, d: u32, values: mat4x4f) {
+  store_dkv(at.x, d, values[0]);
+  store_dkv(at.y, d, values[1]);
+  store_dkv(at.z, d, values[2]);
+  store_dkv(at.w, d, values[3]);
 }
 
 // Four rows of an operand, one in each column.
@@ -186,12 +185,11 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
   let first_row = (group.x * LANES + lane) * 4u;
   if (first_row < params.keys) {
     let count = count_keys(batch);
-    let mine = first_row + vec4u(0u, 1u, 2u, 3u);
+    // Rows past the end repeat the last one, in all that they read and write.
+    let mine = min(first_row + vec4u(0u, 1u, 2u, 3u), vec4u(params.keys - 1u));
     let kept = are_kept(batch, mine, count);
-    // Rows past the end repeat the last one, and are not stored.
-    let inside = min(mine, vec4u(params.keys - 1u));
-    let at_k = params.k_steps.x + batch * params.k_steps.y + group.y * params.k_steps.z + inside * params.k_steps.w;
-    let at_v = params.v_steps.x + batch * params.v_steps.y + group.y * params.v_steps.z + inside * params.v_steps.w;
+    let at_k = params.k_steps.x + batch * params.k_steps.y + group.y * params.k_steps.z + mine * params.k_steps.w;
+    let at_v = params.v_steps.x + batch * params.v_steps.y + group.y * params.v_steps.z + mine * params.v_steps.w;
     let at_dv = params.dv_first + at_v;
 
     // Queries that see some key of the invocation: first <= i < last.
@@ -199,7 +197,10 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
     let bottom = min(i32(mine.w), count - 1);
     let first = max(0, i32(first_row) - params.right - shift);
     let last = select(0, min(i32(params.queries), bottom + params.left - shift + 1), bottom >= i32(first_row));
-    var started = false;
+    for (var d = 0u; d < params.vectors; d++) {
+      store_rows_dkv(at_k, d, mat4x4f());
+      store_rows_dkv(at_dv, d, mat4x4f());
+    }
     for (var member = 0u; member < params.group; member++) {
       let head = group.y * params.group + member;
       let start_q = params.q_steps.x + batch * params.q_steps.y + head * params.q_steps.z;
@@ -248,22 +249,11 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
         let weights0 = transpose(p0);
         let weights1 = transpose(p1);
         for (var d = 0u; d < params.vectors; d++) {
-          var sum_k = rows_q(at_q0, d) * ds0 + rows_q(at_q1, d) * ds1;
-          var sum_v = rows_dy(at_dy0, d) * weights0 + rows_dy(at_dy1, d) * weights1;
-          if (started) {
-            sum_k += rows_dkv(at_k, d);
-            sum_v += rows_dkv(at_dv, d);
-          }
-          store_rows_dkv(at_k, mine, d, sum_k);
-          store_rows_dkv(at_dv, mine, d, sum_v);
+          let sum_k = rows_q(at_q0, d) * ds0 + rows_q(at_q1, d) * ds1;
+          store_rows_dkv(at_k, d, rows_dkv(at_k, d) + sum_k);
+          let sum_v = rows_dy(at_dy0, d) * weights0 + rows_dy(at_dy1, d) * weights1;
+          store_rows_dkv(at_dv, d, rows_dkv(at_dv, d) + sum_v);
         }
-        started = true;
-      }
-    }
-    if (!started) {
-      for (var d = 0u; d < params.vectors; d++) {
-        store_rows_dkv(at_k, mine, d, mat4x4f());
-        store_rows_dkv(at_dv, mine, d, mat4x4f());
       }
     }
   }

@@ -113,12 +113,11 @@ fn store_dq(at: u32, d: u32, value: vec4f) {
   }
 }
 
-fn store_rows_dq(at: vec4u, rows: vec4u, d: u32, values: mat4x4f) {
-  for (var i = 0u; i < 4u; i++) {
-    if (rows[i] < params.queries) {
-      store_dq(at[i], d, values[i]);
-    }
-  }
+fn store_rows_dq(at: vec4u, d: u32, values: mat4x4f) {
+  store_dq(at.x, d, values[0]);
+  store_dq(at.y, d, values[1]);
+  store_dq(at.z, d, values[2]);
+  store_dq(at.w, d, values[3]);
 }
 
 // Four rows of an operand, one in each column.
@@ -203,15 +202,18 @@ fn backward(
   if (first_row < params.queries) {
     let start_k = params.k_steps.x + batch * params.k_steps.y + head / params.group * params.k_steps.z;
     let start_v = params.v_steps.x + batch * params.v_steps.y + head / params.group * params.v_steps.z;
-    // Rows past the end repeat the last one, and are not stored.
-    let mine = first_row + vec4u(0u, 1u, 2u, 3u);
-    let inside = min(mine, vec4u(params.queries - 1u));
+    // Rows past the end repeat the last one, in all that they read and write.
+    let inside = min(first_row + vec4u(0u, 1u, 2u, 3u), vec4u(params.queries - 1u));
     let at_q = params.q_steps.x + batch * params.q_steps.y + head * params.q_steps.z + inside * params.q_steps.w;
     let at_dy = params.y_steps.x + batch * params.y_steps.y + head * params.y_steps.z + inside * params.y_steps.w;
     let positions = vec4i(inside) + i32(params.keys) - i32(params.queries);
     let slope = select(0.0, slopes[head], SLOPES);
     let at_row = (batch * params.heads + head) * params.queries + inside;
     let facts = facts_of(at_row);
+
+    for (var d = 0u; d < params.vectors; d++) {
+      store_rows_dq(at_q, d, mat4x4f());
+    }
 
     // Keys that some row sees: first <= j < last.
     let last = min(count_keys(batch), positions.w + params.right + 1);
@@ -255,16 +257,8 @@ fn backward(
         slopes_of(p1[3], dp1[3], facts[2]),
       ));
       for (var d = 0u; d < params.vectors; d++) {
-        var sum = kept_rows_k(at_k0, d, kept0) * ds0 + kept_rows_k(at_k1, d, kept1) * ds1;
-        if (tile > first) {
-          sum += rows_dq(at_q, d);
-        }
-        store_rows_dq(at_q, mine, d, sum);
-      }
-    }
-    if (first >= last) {
-      for (var d = 0u; d < params.vectors; d++) {
-        store_rows_dq(at_q, mine, d, mat4x4f());
+        let sum = kept_rows_k(at_k0, d, kept0) * ds0 + kept_rows_k(at_k1, d, kept1) * ds1;
+        store_rows_dq(at_q, d, rows_dq(at_q, d) + sum);
       }
     }
   }

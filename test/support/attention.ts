@@ -10,7 +10,7 @@ export interface Sight {
   readonly slopes?: readonly number[];
 }
 
-/** Attention and its gradients in float64, for q [B, H, Tq, D], k and v [B, Hkv, Tk, D], as SPEC'd for every option. */
+/** Attention and its gradients in float64, for q [B, H, Tq, D], k and v [B, Hkv, Tk, D], with every option. */
 export function attentionRef(q: Ref, k: Ref, v: Ref, dout: Ref, sight: Sight = {}, dlse: Ref | null = null) {
   const [B, H, Tq, D] = q.shape as [number, number, number, number];
   const [, Hkv, Tk] = k.shape as [number, number, number, number];
