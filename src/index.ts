@@ -44,6 +44,7 @@ export { argmax } from "./ops/argmax.ts";
 export { attention, attentionWithLse, type LaidOutOptions } from "./ops/attention/attention.ts";
 export { createCache, type KeyValueCache } from "./ops/attention/cache.ts";
 export { type DecodeOptions, decodeAttention, decodePacked, prefillPacked } from "./ops/attention/decode.ts";
+export { naiveAttention } from "./ops/attention/naive.ts";
 export { attentionPacked, type PackedOptions } from "./ops/attention/packed.ts";
 export type { AttentionOptions } from "./ops/attention/plan.ts";
 export { add, div, maximum, minimum, mul, type Operand, pow, sub } from "./ops/binary.ts";
@@ -86,6 +87,9 @@ export {
   tanh,
 } from "./ops/unary.ts";
 export { equal, greater, less, where } from "./ops/where.ts";
+export { wkv4 } from "./ops/wkv/wkv4.ts";
+export { wkv5, wkv6 } from "./ops/wkv/wkv6.ts";
+export { wkv7 } from "./ops/wkv/wkv7.ts";
 export { Adam, type AdamOptions, AdamW } from "./optim/adam.ts";
 export type { OptimizerOptions, ParameterGroup, StepReport } from "./optim/optimizer.ts";
 export {
