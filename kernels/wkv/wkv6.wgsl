@@ -118,10 +118,6 @@ fn wkv6_store(base: u32, at: Corner, s: mat4x4f) {
   }
 }
 
-fn wkv6_corner(at: Corner, depth: u32) -> Corner {
-  return Corner(at.matrix, at.i + 4u * depth, at.j, at.live);
-}
-
 fn wkv6_u(at: Corner, depth: u32, channel: u32) -> vec4f {
   var u4 = vec4f();
   for (var e = 0u; e < 4u; e++) {
@@ -166,25 +162,28 @@ fn forward(
   var s2 = mat4x4f();
   var s3 = mat4x4f();
   if (params.given == 1u) {
-    s0 = wkv6_load(at);
-    s1 = wkv6_load(wkv6_corner(at, 1u));
-    s2 = wkv6_load(wkv6_corner(at, 2u));
-    s3 = wkv6_load(wkv6_corner(at, 3u));
+    // Loops over few quads, here and below, because a copy of the code for each would take seconds to compile.
+    var corners = array<mat4x4f, 4>();
+    for (var depth = 0u; depth < DEPTH; depth++) {
+      corners[depth] = wkv6_load(Corner(at.matrix, at.i + 4u * depth, at.j, at.live));
+    }
+    s0 = corners[0];
+    s1 = corners[1];
+    s2 = corners[2];
+    s3 = corners[3];
   }
+  // Once more after the last step, to store the last state.
   let tiles = (params.steps + STEPS - 1u) / STEPS;
-  for (var tile = 0u; tile < tiles; tile++) {
-    let first = select(tile, tiles - 1u - tile, REVERSED) * STEPS;
-    let count = min(STEPS, params.steps - first);
+  for (var tile = 0u; tile <= tiles; tile++) {
+    let done = tile == tiles;
+    let first = select(tile, tiles - 1u - min(tile, tiles - 1u), REVERSED) * STEPS;
+    let count = select(min(STEPS, params.steps - first), 0u, done);
     let border = select(first % SPAN == 0u, first + count == params.steps || (first + count) % SPAN == 0u, REVERSED);
-    if (params.keep == 1u && border) {
-      let base = params.states + first / SPAN * params.all * size * size;
-      wkv6_store(base, at, s0);
-      if (DEPTH > 1u) {
-        wkv6_store(base, wkv6_corner(at, 1u), s1);
-      }
-      if (DEPTH > 2u) {
-        wkv6_store(base, wkv6_corner(at, 2u), s2);
-        wkv6_store(base, wkv6_corner(at, 3u), s3);
+    if (done || (params.keep == 1u && border)) {
+      let base = select(params.states + first / SPAN * params.all * size * size, params.after, done);
+      let corners = array<mat4x4f, 4>(s0, s1, s2, s3);
+      for (var depth = 0u; depth < DEPTH; depth++) {
+        wkv6_store(base, Corner(at.matrix, at.i + 4u * depth, at.j, at.live), corners[depth]);
       }
     }
     wkv6_fill(place, first, count, lane);
@@ -237,13 +236,5 @@ fn forward(
         wkv6_show(start + (first + t) * width, at.j, sum);
       }
     }
-  }
-  wkv6_store(params.after, at, s0);
-  if (DEPTH > 1u) {
-    wkv6_store(params.after, wkv6_corner(at, 1u), s1);
-  }
-  if (DEPTH > 2u) {
-    wkv6_store(params.after, wkv6_corner(at, 2u), s2);
-    wkv6_store(params.after, wkv6_corner(at, 3u), s3);
   }
 }

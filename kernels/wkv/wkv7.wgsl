@@ -112,10 +112,6 @@ struct Corner {
   live: bool,
 }
 
-fn wkv7_corner(at: Corner, depth: u32) -> Corner {
-  return Corner(at.matrix, at.i, at.j + 4u * depth, at.live);
-}
-
 fn wkv7_load(at: Corner) -> mat4x4f {
   var s = mat4x4f();
   for (var c = 0u; c < 4u; c++) {
@@ -168,10 +164,15 @@ fn forward(
   var s2 = mat4x4f();
   var s3 = mat4x4f();
   if (params.given == 1u) {
-    s0 = wkv7_load(at);
-    s1 = wkv7_load(wkv7_corner(at, 1u));
-    s2 = wkv7_load(wkv7_corner(at, 2u));
-    s3 = wkv7_load(wkv7_corner(at, 3u));
+    // Loops over few quads, here and below, because a copy of the code for each would take seconds to compile.
+    var corners = array<mat4x4f, 4>();
+    for (var depth = 0u; depth < DEPTH; depth++) {
+      corners[depth] = wkv7_load(Corner(at.matrix, at.i, at.j + 4u * depth, at.live));
+    }
+    s0 = corners[0];
+    s1 = corners[1];
+    s2 = corners[2];
+    s3 = corners[3];
   }
   // Once more after the last step, to store the last state.
   let tiles = (params.steps + STEPS - 1u) / STEPS;
@@ -179,13 +180,9 @@ fn forward(
     let first = tile * STEPS;
     if (tile == tiles || (params.keep == 1u && first % SPAN == 0u)) {
       let base = select(params.states + first / SPAN * params.all * size * size, params.after, tile == tiles);
-      wkv7_store(base, at, s0);
-      if (DEPTH > 1u) {
-        wkv7_store(base, wkv7_corner(at, 1u), s1);
-      }
-      if (DEPTH > 2u) {
-        wkv7_store(base, wkv7_corner(at, 2u), s2);
-        wkv7_store(base, wkv7_corner(at, 3u), s3);
+      let corners = array<mat4x4f, 4>(s0, s1, s2, s3);
+      for (var depth = 0u; depth < DEPTH; depth++) {
+        wkv7_store(base, Corner(at.matrix, at.i, at.j + 4u * depth, at.live), corners[depth]);
       }
     }
     let count = min(STEPS, max(params.steps, first) - first);

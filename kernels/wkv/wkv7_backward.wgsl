@@ -112,10 +112,6 @@ struct Corner {
   live: bool,
 }
 
-fn wkv7_corner(at: Corner, depth: u32) -> Corner {
-  return Corner(at.matrix, at.i, at.j + 4u * depth, at.live);
-}
-
 fn wkv7_load_gradient(at: Corner) -> mat4x4f {
   var g = mat4x4f();
   for (var c = 0u; c < 4u; c++) {
@@ -168,10 +164,15 @@ fn backward(
   var g2 = mat4x4f();
   var g3 = mat4x4f();
   if (params.upstream == 1u) {
-    g0 = wkv7_load_gradient(at);
-    g1 = wkv7_load_gradient(wkv7_corner(at, 1u));
-    g2 = wkv7_load_gradient(wkv7_corner(at, 2u));
-    g3 = wkv7_load_gradient(wkv7_corner(at, 3u));
+    // Loops over few quads, here and below, because a copy of the code for each would take seconds to compile.
+    var corners = array<mat4x4f, 4>();
+    for (var depth = 0u; depth < DEPTH; depth++) {
+      corners[depth] = wkv7_load_gradient(Corner(at.matrix, at.i, at.j + 4u * depth, at.live));
+    }
+    g0 = corners[0];
+    g1 = corners[1];
+    g2 = corners[2];
+    g3 = corners[3];
   }
   // Once more before the first step, to store the gradient there.
   let tiles = (params.steps + STEPS - 1u) / STEPS;
@@ -180,13 +181,9 @@ fn backward(
     if (tile == tiles || end == params.steps || end % SPAN == 0u) {
       let border = params.borders + (max(end, 1u) - 1u) / SPAN * params.all * size * size;
       let base = select(border, params.dbefore, tile == tiles);
-      wkv7_store_gradient(base, at, g0);
-      if (DEPTH > 1u) {
-        wkv7_store_gradient(base, wkv7_corner(at, 1u), g1);
-      }
-      if (DEPTH > 2u) {
-        wkv7_store_gradient(base, wkv7_corner(at, 2u), g2);
-        wkv7_store_gradient(base, wkv7_corner(at, 3u), g3);
+      let corners = array<mat4x4f, 4>(g0, g1, g2, g3);
+      for (var depth = 0u; depth < DEPTH; depth++) {
+        wkv7_store_gradient(base, Corner(at.matrix, at.i, at.j + 4u * depth, at.live), corners[depth]);
       }
     }
     let first = (max(end, 1u) - 1u) / STEPS * STEPS;

@@ -68,9 +68,9 @@ export function checkHeads(op: string, rows: Readonly<Record<string, Tensor>>, s
       );
     }
   }
-  if (size < 1 || size > WIDEST) {
+  if (heads < 1 || size < 1 || size > WIDEST) {
     throw new ValueError(
-      `${op}: a head of ${firstName} ${show(first.shape)} has ${size} channels; the kernels take 1 to ${WIDEST}`,
+      `${op}: ${firstName} ${show(first.shape)} has ${heads} heads of ${size} channels; there must be heads, of 1 to ${WIDEST} channels`,
     );
   }
   const square = [batch, heads, size, size];

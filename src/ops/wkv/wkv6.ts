@@ -14,8 +14,9 @@ import { layOut, makeRegion, windowOf } from "./region.ts";
 /** Positions in the inputs of the graph node. */
 const INPUT = { r: 0, k: 1, v: 2, w: 3, u: 4, state: 5 } as const;
 
-/** Key channels a workgroup of `keys`, as many as its workgroup memory holds products of. */
+/** Key channels a workgroup of `keys`, as many as its workgroup memory holds products of, and value channels at a time. */
 const MOST_KEYS = 64;
+const MOST_COLUMNS = 32;
 
 /**
  * The recurrence of RWKV-5: y = r (S + u k^T v), then S = diag(d) S + k^T v with the decay d = exp(-exp(w)), the same at
@@ -136,10 +137,11 @@ function gradients(saved: Saved, common: Common, shared: boolean, sink: GradSink
   const back = { r: k, k: r, v: dy, w, u, before: dafter, y: dv, kept: grads, keep: true };
   run(common, { ...back, at: { after: at.dbefore, states: at.borders } }, true);
 
-  const { groups, ...knobs } = keyKnobs(size, MOST_KEYS);
+  const { groups, ...lanes } = keyKnobs(size, MOST_KEYS);
+  const knobs = { ...lanes, COLUMNS: Math.min(MOST_COLUMNS, lanes.KEYS), SHARED: shared };
   const params = { ...common, states, ...at, count };
   const buffers = { r, k, v, w, u, dy, kept, grads };
-  device.dispatch(backwardKernel, "keys", buffers, params, [spans * all * groups], { ...knobs, SHARED: shared });
+  device.dispatch(backwardKernel, "keys", buffers, params, [spans * all * groups], knobs);
   const window = (input: number, start: number, shape: readonly number[]) =>
     sink.needs(input) ? windowOf(grads, start, shape) : null;
   const dr = window(INPUT.r, at.dr, shape);
@@ -151,9 +153,9 @@ function gradients(saved: Saved, common: Common, shared: boolean, sink: GradSink
   const du = placeOf(device, sink, INPUT.u, [heads, size]);
   const dw = shared ? placeOf(device, sink, INPUT.w, [heads, size]) : null;
   const out = { parts: grads, du: du.grad, dw: dw?.grad ?? empty(device, [1]) };
-  const added = { ADD_U: du.accumulate, ADD_W: dw?.accumulate ?? false, SHARED: shared };
-  const lanes = [Math.ceil((heads * size) / knobs.LANES)] as const;
-  device.dispatch(backwardKernel, "collect", out, params, lanes, { ...knobs, ...added });
+  const added = { ADD_U: du.accumulate, ADD_W: dw?.accumulate ?? false };
+  const channels = Math.ceil((heads * size) / knobs.LANES);
+  device.dispatch(backwardKernel, "collect", out, params, [channels], { ...knobs, ...added });
   return [dr, dk, dv, dw ? dw.returned : ownW, du.returned, dbefore];
 }
 
