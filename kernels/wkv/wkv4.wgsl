@@ -44,7 +44,8 @@ struct Wkv4 {
 // e^(p - q) and e^(r - q), with q the larger of p and r.
 fn wkv4_weights(p: f32, r: f32) -> vec2f {
   let less = exp(-abs(p - r));
-  return select(vec2f(less, 1.0), vec2f(1.0, less), p >= r);
+  let first_larger = p >= r;
+  return vec2f(select(less, 1.0, first_larger), select(1.0, less, first_larger));
 }
 
 // A stretch that decays by e^shift, and the stretch after it. A single step is (v, 1, k).
@@ -114,12 +115,13 @@ fn forward(
     var bb = s.bb;
     var pp = s.pp;
     let stride = params.channels;
+    let span = select(params.length, SPAN, params.keep == 1u);
     let last = min((part + 1u) * params.length, params.steps);
-    for (var begin = part * params.length; begin < last; begin += SPAN) {
+    for (var begin = part * params.length; begin < last; begin += span) {
       if (params.keep == 1u) {
         wkv4_store(params.checkpoints + begin / SPAN * 3u * params.rows + row, Wkv4(aa, bb, pp));
       }
-      let end = start + min(begin + SPAN, last) * stride;
+      let end = start + min(begin + span, last) * stride;
       for (var i = start + begin * stride; i < end; i += stride) {
         let kt = k[i];
         let vt = v[i];

@@ -47,7 +47,8 @@ struct Params {
 
 // Weights of two terms when the smaller is known.
 fn wkv4_pair(less: f32, p: f32, r: f32) -> vec2f {
-  return select(vec2f(less, 1.0), vec2f(1.0, less), p >= r);
+  let first_larger = p >= r;
+  return vec2f(select(less, 1.0, first_larger), select(1.0, less, first_larger));
 }
 
 fn wkv4_decay(c: u32) -> f32 {
