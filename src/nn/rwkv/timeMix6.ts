@@ -1,0 +1,109 @@
+import type { Device } from "../../gpu/device.ts";
+import { add, mul, sub } from "../../ops/binary.ts";
+import { matmul } from "../../ops/matmul.ts";
+import { reshape } from "../../ops/reshape.ts";
+import { split } from "../../ops/slice.ts";
+import { permute } from "../../ops/transpose.ts";
+import { silu, tanh } from "../../ops/unary.ts";
+import { tokenShift } from "../../ops/wkv/shift.ts";
+import { wkv6 } from "../../ops/wkv/wkv6.ts";
+import { ones } from "../../tensor/create.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { constantInit, uniformInit } from "../init.ts";
+import { Module, type Parameter } from "../module.ts";
+import { HeadNorm, headSize, intoHeads } from "./heads.ts";
+import { fall, rise, valuesOf } from "./init.ts";
+import { Projection } from "./projection.ts";
+import { startingBonus, startingDecay } from "./timeMix5.ts";
+import type { TimeMixOptions, TimeMixResult, TimeMixState } from "./types.ts";
+
+/** In the order in which `time_maa_w1` and `time_maa_w2` hold them. */
+const MIXED = ["w", "k", "v", "r", "g"] as const;
+
+/**
+ * RWKV-6's attention half: as version 5, but how much of the token before is mixed in, and the decays, depend on the
+ * input through low-rank maps. Published names: `time_maa_x`, `time_maa_w1`, `time_decay_w1`, `time_faaaa`, `ln_x`, ...
+ * Peng et al. 2024, https://arxiv.org/abs/2404.05892.
+ */
+export class TimeMix6 extends Module {
+  private readonly heads: number;
+  private readonly mixRank: number;
+  private readonly mixX: Parameter;
+  private readonly mixes: readonly Parameter[];
+  private readonly mixIn: Parameter;
+  private readonly mixOut: Parameter;
+  private readonly decay: Parameter;
+  private readonly decayIn: Parameter;
+  private readonly decayOut: Parameter;
+  private readonly bonus: Parameter;
+  private readonly receptance: Projection;
+  private readonly key: Projection;
+  private readonly value: Projection;
+  private readonly output: Projection;
+  private readonly gate: Projection;
+  private readonly norm: HeadNorm;
+
+  constructor(device: Device, { channels: C, heads, ranks, headEps, random, ...depth }: TimeMixOptions) {
+    super();
+    const { mix = 32, decay = 64 } = ranks;
+    const late = rise(depth);
+    const fading = fall(depth);
+    const d = (c: number) => c / C;
+    const size = headSize(C, heads);
+    this.heads = heads;
+    this.mixRank = mix;
+    const plain = (c: number) => 1 - d(c) ** fading;
+    const root = (c: number) => 1 - d(c) ** (0.5 * fading);
+    const starts = { w: plain, k: plain, v: (c: number) => plain(c) - 0.3 * late, r: root, g: root };
+    this.mixX = this.parameter("time_maa_x", valuesOf(device, [1, 1, C], plain));
+    this.mixes = MIXED.map((name) => this.parameter(`time_maa_${name}`, valuesOf(device, [1, 1, C], starts[name])));
+    this.mixIn = this.parameter("time_maa_w1", constantInit(device, [C, MIXED.length * mix], 0));
+    this.mixOut = this.parameter("time_maa_w2", uniformInit(device, [MIXED.length, mix, C], 0.01, random));
+    this.decay = this.parameter(
+      "time_decay",
+      valuesOf(device, [1, 1, C], (n) => startingDecay(n, C, late)),
+    );
+    this.decayIn = this.parameter("time_decay_w1", constantInit(device, [C, decay], 0));
+    this.decayOut = this.parameter("time_decay_w2", uniformInit(device, [decay, C], 0.01, random));
+    this.bonus = this.parameter(
+      "time_faaaa",
+      valuesOf(device, [heads, size], (n) => startingBonus(n, C, late)),
+    );
+    const project = (name: string, gain: number) => this.child(name, new Projection(device, C, C, gain, random));
+    this.receptance = project("receptance", 1);
+    this.key = project("key", 0.1);
+    this.value = project("value", 1);
+    this.output = project("output", 0);
+    this.gate = project("gate", 0.1);
+    this.norm = this.child("ln_x", new HeadNorm(device, C, ((1 + depth.layer) / depth.layers) ** 0.7, headEps));
+  }
+
+  /** [B, T, C] after the block's first norm. */
+  forward(x: Tensor, state?: TimeMixState): TimeMixResult {
+    const { heads } = this;
+    const { mixed, last } = this.mix(x, state);
+    const [xw, xk, xv, xr, xg] = mixed as [Tensor, Tensor, Tensor, Tensor, Tensor];
+    const w = add(this.decay, matmul(tanh(matmul(xw, this.decayIn)), this.decayOut));
+    const r = intoHeads(this.receptance.forward(xr), heads);
+    const k = intoHeads(this.key.forward(xk), heads);
+    const v = intoHeads(this.value.forward(xv), heads);
+    const { y, state: wkv } = wkv6(r, k, v, intoHeads(w, heads), this.bonus, state?.wkv);
+    const gated = mul(this.norm.forward(y), silu(this.gate.forward(xg)));
+    return { y: this.output.forward(gated), state: { shift: last, wkv } };
+  }
+
+  /** x mixed with the token before, five times: by a fixed share a channel and one that a map of the input gives. */
+  private mix(x: Tensor, state?: TimeMixState) {
+    const [batch = 0, steps = 0, channels = 0] = x.shape;
+    const whole = ones(x.device, [channels]);
+    const { mixed, last } = tokenShift(x, state?.shift ?? null, [this.mixX, whole]);
+    const [guess, before] = mixed as [Tensor, Tensor];
+    const inner = reshape(tanh(matmul(guess, this.mixIn)), [batch * steps, MIXED.length, this.mixRank]);
+    const shares = matmul(permute(inner, [1, 0, 2]), this.mixOut);
+    const change = sub(before, x);
+    const moved = split(shares, new Array<number>(MIXED.length).fill(1), 0).map((share, n) =>
+      add(x, mul(change, add(reshape(share, x.shape), this.mixes[n] as Parameter))),
+    );
+    return { mixed: moved, last };
+  }
+}

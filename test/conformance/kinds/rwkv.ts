@@ -1,0 +1,74 @@
+import { rwkvConfigOf } from "../../../src/models/rwkv/load.ts";
+import { RwkvLanguageModel } from "../../../src/models/rwkv/model.ts";
+import type { HostTensor, Module } from "../../../src/nn/module.ts";
+import { timeMix } from "../../../src/nn/rwkv/block.ts";
+import { ChannelMix } from "../../../src/nn/rwkv/channelMix.ts";
+import { TimeMix7 } from "../../../src/nn/rwkv/timeMix7.ts";
+import { crossEntropy } from "../../../src/ops/crossEntropy.ts";
+import { reshape } from "../../../src/ops/reshape.ts";
+import { Random } from "../../../src/tensor/philox.ts";
+import type { Tensor } from "../../../src/tensor/tensor.ts";
+import type { FixtureCase, Kind } from "../kind.ts";
+
+/** The fixture's parameters on the host. */
+async function valuesOf(fixture: FixtureCase): Promise<Map<string, HostTensor>> {
+  const names = fixture.names.filter((name) => name.startsWith("param.")).map((name) => name.slice("param.".length));
+  const values = names.map(async (name) => {
+    const { shape } = fixture.param(name);
+    return [name, { shape, values: await fixture.param(name).data() }] as const;
+  });
+  return new Map(await Promise.all(values));
+}
+
+/** Hands the gradients of a module's parameters over under their names. */
+function compareGradients(fixture: FixtureCase, module: Module, outputs: Record<string, Tensor>): void {
+  fixture.onGradients(() => {
+    for (const [name, parameter] of module.namedParameters()) {
+      if (parameter.grad) outputs[`grad.${name}`] = parameter.grad;
+    }
+  });
+}
+
+export const kinds: Record<string, Kind> = {
+  rwkv_block: async (fixture) => {
+    const { version, C, F, H, ln_x_eps, head_size_divisor } = fixture.attrs;
+    const { device } = fixture;
+    const values = await valuesOf(fixture);
+    const depth = { layer: 1, layers: 2, channels: C, random: new Random(1) };
+    const rank = (name: string, axis: number) => values.get(name)?.shape[axis] ?? 0;
+    const outputs: Record<string, Tensor> = {};
+    if (!values.has("output.weight")) {
+      const mix = new ChannelMix(device, version, { ...depth, hidden: F });
+      mix.loadStateDict(values);
+      outputs.y = mix.forward(fixture.in("x")).y;
+      compareGradients(fixture, mix, outputs);
+      return outputs;
+    }
+    const ranks = {
+      mix: rank("time_maa_w2", 1),
+      decay: rank("time_decay_w1", 1) + rank("w1", 1),
+      rate: rank("a1", 1),
+      value: rank("v1", 1),
+      gate: rank("g1", 1),
+    };
+    const headEps = ln_x_eps * (head_size_divisor ?? 1) ** 2;
+    const mix = timeMix(device, version, { ...depth, heads: H, ranks, headEps });
+    mix.loadStateDict(values);
+    const x = fixture.in("x");
+    outputs.y = (mix instanceof TimeMix7 ? mix.forward(x, undefined, fixture.in("v_first")) : mix.forward(x)).y;
+    compareGradients(fixture, mix, outputs);
+    return outputs;
+  },
+
+  rwkv_lm: async (fixture) => {
+    const values = await valuesOf(fixture);
+    const config = rwkvConfigOf(values, fixture.attrs.ln_x_eps ?? undefined);
+    const model = new RwkvLanguageModel(fixture.device, config);
+    model.loadStateDict(values);
+    const { logits } = model.forward(fixture.in("tokens"));
+    const loss = crossEntropy(reshape(logits, [-1, config.vocabSize]), reshape(fixture.in("targets"), [-1]));
+    const outputs: Record<string, Tensor> = { logits, loss };
+    compareGradients(fixture, model, outputs);
+    return outputs;
+  },
+};
