@@ -3,6 +3,8 @@ import { FileError, ValueError } from "../gpu/errors.ts";
 import type { InitOptions } from "../nn/init.ts";
 import type { LanguageModel, ModelConfig } from "./language.ts";
 import { type RecurrentConfig, RecurrentLanguageModel } from "./recurrent.ts";
+import { type RwkvKind, rwkvParameterCount } from "./rwkv/config.ts";
+import { RwkvLanguageModel } from "./rwkv/model.ts";
 import { type TransformerConfig, TransformerLanguageModel } from "./transformer.ts";
 
 /** A size that a person can choose, with bounds that make sense. */
@@ -80,6 +82,26 @@ const transformer: ModelKind = {
   },
 };
 
+const headed = { name: "heads", label: "Heads", default: 8, min: 1, max: 64, step: 1 };
+const rwkvOptions: readonly ModelOption[] = [
+  { name: "channels", label: "Width", default: 128, min: 8, max: 4096, step: 8 },
+  headed,
+  { name: "numLayers", label: "Layers", default: 2, min: 1, max: 64, step: 1 },
+];
+
+function rwkv(kind: RwkvKind, label: string, summary: string): ModelKind {
+  const options = kind === "rwkv4" ? rwkvOptions.filter((option) => option !== headed) : rwkvOptions;
+  return {
+    kind,
+    label,
+    summary,
+    recurrent: true,
+    options,
+    create: (device, config, init) => new RwkvLanguageModel(device, checked(config, options), init),
+    parameterCount: rwkvParameterCount,
+  };
+}
+
 /** Every kind of language model, in the order in which pages list them. */
 export const modelKinds: readonly ModelKind[] = [
   recurrent(
@@ -91,6 +113,23 @@ export const modelKinds: readonly ModelKind[] = [
   recurrent("gru", "GRU", 3, "Two gates decide what to keep; nearly as good as an LSTM at three quarters of its size."),
   recurrent("lstm", "LSTM", 4, "A protected memory cell with three gates; the classic character-level writer."),
   transformer,
+  rwkv(
+    "rwkv4",
+    "RWKV-4",
+    "Trains like a Transformer and writes like an RNN: each channel is a fading average of what it saw.",
+  ),
+  rwkv(
+    "rwkv5.1",
+    "RWKV-5, first form",
+    "Keeps a small matrix a head instead of an average; one decay a head, no gate.",
+  ),
+  rwkv(
+    "rwkv5.2",
+    "RWKV-5",
+    "Keeps a small matrix a head instead of an average, which every channel forgets at its own pace.",
+  ),
+  rwkv("rwkv6", "RWKV-6", "Decides from each character how fast to forget and how much to look back."),
+  rwkv("rwkv7", "RWKV-7", "Rewrites its memory with every character, learning as it reads."),
 ];
 
 /** @throws ValueError naming the kinds that exist */

@@ -23,10 +23,22 @@ const configs: Record<string, (arch: Record<string, number>, vocabSize: number) 
     kind: "transformer",
     ...{ vocabSize, channels, heads, numLayers, contextLength, dropout: 0 },
   }),
+  rwkv4: (arch, vocabSize) => rwkv("rwkv4", arch, vocabSize),
+  "rwkv5.2": (arch, vocabSize) => rwkv("rwkv5.2", arch, vocabSize),
+  rwkv6: (arch, vocabSize) => rwkv("rwkv6", arch, vocabSize),
+  rwkv7: (arch, vocabSize) => rwkv("rwkv7", arch, vocabSize),
   LSTM: (arch, vocabSize) => recurrent("lstm", arch, vocabSize),
   GRU: (arch, vocabSize) => recurrent("gru", arch, vocabSize),
   RNN_TANH: (arch, vocabSize) => recurrent("rnn", arch, vocabSize),
 };
+
+function rwkv(kind: string, arch: Record<string, number>, vocabSize: number): ModelConfig {
+  const { C: channels = 0, heads = 1, layers: numLayers = 0, F: hiddenSize = 0, ln_x_eps: headEps = 0 } = arch;
+  const low: Record<string, number> = kind === "rwkv6" ? { mixRank: 8, decayRank: 8 } : {};
+  const ranks: Record<string, number> =
+    kind === "rwkv7" ? { decayRank: 8, rateRank: 8, valueRank: 8, gateRank: 8 } : low;
+  return { kind, vocabSize, channels, heads, numLayers, hiddenSize, headEps, ...ranks };
+}
 
 function recurrent(kind: string, arch: Record<string, number>, vocabSize: number): ModelConfig {
   const { embed = 0, hidden = 0, layers = 0 } = arch;
