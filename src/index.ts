@@ -22,6 +22,9 @@ export { type WriteTensor, writeSafetensors } from "./io/write.ts";
 export type { Decoder, Forward, LanguageModel, ModelConfig } from "./models/language.ts";
 export { type RecurrentConfig, RecurrentLanguageModel } from "./models/recurrent.ts";
 export { createModel, type ModelKind, type ModelOption, modelKind, modelKinds } from "./models/registry.ts";
+export type { RwkvConfig } from "./models/rwkv/config.ts";
+export { rwkvConfigOf, rwkvFromCheckpoint } from "./models/rwkv/load.ts";
+export { RwkvLanguageModel } from "./models/rwkv/model.ts";
 export { ModelState } from "./models/state.ts";
 export { type TransformerConfig, TransformerLanguageModel } from "./models/transformer.ts";
 export { Dropout } from "./nn/dropout.ts";
@@ -87,6 +90,7 @@ export {
   tanh,
 } from "./ops/unary.ts";
 export { equal, greater, less, where } from "./ops/where.ts";
+export { tokenShift } from "./ops/wkv/shift.ts";
 export { wkv4 } from "./ops/wkv/wkv4.ts";
 export { wkv5, wkv6 } from "./ops/wkv/wkv6.ts";
 export { wkv7 } from "./ops/wkv/wkv7.ts";
