@@ -62,9 +62,9 @@ export class Lab implements Answers {
 
   async catalogue(base: string): Promise<Catalogue> {
     this.texts = new Texts(base);
-    // The page's settings (hidden units, embedding) are those of recurrent models.
+    // The page can only set the sizes of models with hidden units: RNN, GRU, LSTM.
     const models = modelKinds
-      .filter(({ recurrent }) => recurrent)
+      .filter(({ options }) => options.some(({ name }) => name === "hiddenSize"))
       .map(({ kind, label, summary }) => ({ id: kind, name: label, about: summary }));
     return { models, texts: textChoices };
   }
