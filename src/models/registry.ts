@@ -17,6 +17,16 @@ export interface ModelOption {
   readonly step: number;
 }
 
+/** What a person or a slider says of a model's size; each kind makes its own sizes of it. */
+export interface ModelSize {
+  readonly vocabSize: number;
+  /** Channels of a layer: hidden units, or the width of the residual stream. */
+  readonly width: number;
+  readonly numLayers: number;
+  /** Tokens that an attention layer can see; recurrent kinds have no such limit. */
+  readonly contextLength?: number;
+}
+
 /** A kind of language model: what pages offer and checkpoints name. */
 export interface ModelKind {
   readonly kind: string;
@@ -26,10 +36,18 @@ export interface ModelKind {
   /** Whether the state carries over from batch to batch in training. */
   readonly recurrent: boolean;
   readonly options: readonly ModelOption[];
+  /** The configuration of a size, with the kind's defaults for everything else. */
+  sized(size: ModelSize): ModelConfig;
   /** @throws ValueError if a size is missing or out of range */
   create(device: Device, config: ModelConfig, init?: InitOptions): LanguageModel;
   /** Trainable values of a configuration, without building it. */
   parameterCount(config: ModelConfig): number;
+}
+
+/** Heads of a width: as large as 64 channels each, but more than one where the width allows it. */
+function headsOf(width: number): number {
+  const size = [64, 32, 16, 8].find((size) => width % size === 0 && width / size >= 2);
+  return size ? width / size : 1;
 }
 
 const recurrentOptions: readonly ModelOption[] = [
@@ -46,6 +64,10 @@ function recurrent(kind: RecurrentConfig["kind"], label: string, gates: number, 
     summary,
     recurrent: true,
     options: recurrentOptions,
+    sized: ({ vocabSize, width, numLayers }) => {
+      const embeddingSize = 8 * Math.ceil(Math.min(width, Math.max(16, width / 4)) / 8);
+      return { kind, vocabSize, embeddingSize, hiddenSize: width, numLayers, dropout: 0 };
+    },
     create: (device, config, init) =>
       new RecurrentLanguageModel(device, checked(config, recurrentOptions) as RecurrentConfig, init),
     parameterCount: (config) => {
@@ -74,6 +96,10 @@ const transformer: ModelKind = {
   summary: "Every character looks back at all before it; learns fast, and its memory grows with the text.",
   recurrent: false,
   options: transformerOptions,
+  sized: ({ vocabSize, width, numLayers, contextLength = 256 }) => ({
+    ...{ kind: "transformer", vocabSize, channels: width, heads: headsOf(width) },
+    ...{ numLayers, contextLength, dropout: 0 },
+  }),
   create: (device, config, init) =>
     new TransformerLanguageModel(device, checked(config, transformerOptions) as TransformerConfig, init),
   parameterCount: (config) => {
@@ -97,6 +123,10 @@ function rwkv(kind: RwkvKind, label: string, summary: string): ModelKind {
     summary,
     recurrent: true,
     options,
+    sized: ({ vocabSize, width, numLayers }) => {
+      const config = { kind, vocabSize, channels: width, numLayers };
+      return kind === "rwkv4" ? config : { ...config, heads: headsOf(width) };
+    },
     create: (device, config, init) => new RwkvLanguageModel(device, checked(config, options), init),
     parameterCount: rwkvParameterCount,
   };
@@ -140,6 +170,28 @@ export function modelKind(kind: string): ModelKind {
       `modelKind: no model is called ${kind}; there are ${modelKinds.map((one) => one.kind).join(", ")}`,
     );
   return found;
+}
+
+/**
+ * The width, a multiple of 8, at which a kind has about so many parameters: for comparing kinds at equal size.
+ * @throws ValueError if even the smallest model has twice as many
+ */
+export function widthOf(kind: string, parameters: number, size: Omit<ModelSize, "width">): number {
+  const { sized, parameterCount } = modelKind(kind);
+  const count = (width: number) => parameterCount(sized({ ...size, width }));
+  let [low, high] = [8, 8];
+  if (count(low) > 2 * parameters) {
+    throw new ValueError(
+      `widthOf: ${kind} of width 8 already has ${count(low)} parameters; allow it more than ${parameters}, or fewer layers`,
+    );
+  }
+  while (count(high) < parameters) high *= 2;
+  while (high - low > 8) {
+    const middle = 8 * Math.round((low + high) / 16);
+    if (count(middle) < parameters) low = middle;
+    else high = middle;
+  }
+  return parameters - count(low) < count(high) - parameters ? low : high;
 }
 
 /** Builds a model from its configuration, such as a checkpoint's. */

@@ -1,0 +1,8 @@
+/**
+ * Weight files. Public names only; nothing inside src imports this file.
+ * @module
+ */
+export { toFloat32, toInt32, toUint32 } from "../io/convert.ts";
+export type { FileDType, FileTensor, SafetensorsFile } from "../io/format.ts";
+export { parseSafetensors } from "../io/safetensors.ts";
+export { type WriteTensor, writeSafetensors } from "../io/write.ts";

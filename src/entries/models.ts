@@ -1,0 +1,20 @@
+/**
+ * Language models and their registry. Public names only; nothing inside src imports this file.
+ * @module
+ */
+export type { Decoder, Forward, LanguageModel, ModelConfig } from "../models/language.ts";
+export { type RecurrentConfig, RecurrentLanguageModel } from "../models/recurrent.ts";
+export {
+  createModel,
+  type ModelKind,
+  type ModelOption,
+  type ModelSize,
+  modelKind,
+  modelKinds,
+  widthOf,
+} from "../models/registry.ts";
+export type { RwkvConfig } from "../models/rwkv/config.ts";
+export { rwkvConfigOf, rwkvFromCheckpoint } from "../models/rwkv/load.ts";
+export { RwkvLanguageModel } from "../models/rwkv/model.ts";
+export { ModelState } from "../models/state.ts";
+export { type TransformerConfig, TransformerLanguageModel } from "../models/transformer.ts";

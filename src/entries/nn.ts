@@ -1,0 +1,20 @@
+/**
+ * Layers under PyTorch's names. Public names only; nothing inside src imports this file.
+ * @module
+ */
+export { Dropout } from "../nn/dropout.ts";
+export { Embedding } from "../nn/embedding.ts";
+export type { InitOptions } from "../nn/init.ts";
+export { Linear } from "../nn/linear.ts";
+export { type HostTensor, Module, type Parameter, type StateDict } from "../nn/module.ts";
+export { LayerNorm, type NormOptions, RMSNorm } from "../nn/norm.ts";
+export {
+  GRU,
+  LSTM,
+  type RecurrentForwardOptions,
+  type RecurrentModuleOptions,
+  type RecurrentOutput,
+  type RecurrentState,
+  RNN,
+} from "../nn/rnn.ts";
+export { TransformerBlock } from "../nn/transformer.ts";

@@ -1,0 +1,10 @@
+/**
+ * Tokenizers, corpora and batches. Public names only; nothing inside src imports this file.
+ * @module
+ */
+export { type Batch, type Batches, type BatchState, randomBatches, streamBatches } from "../text/batches.ts";
+export { ByteTokenizer } from "../text/bytes.ts";
+export { CharTokenizer } from "../text/characters.ts";
+export { type Corpus, readCorpus, splitIds } from "../text/corpus.ts";
+export { tokenizerFromJSON } from "../text/restore.ts";
+export type { TextStream, Tokenizer, TokenizerDescription } from "../text/tokenizer.ts";

@@ -1,0 +1,29 @@
+/**
+ * Optimizers, schedules, the trainer and its checkpoints. Public names only; nothing inside src imports this file.
+ * @module
+ */
+export { Adam, type AdamOptions, AdamW } from "../optim/adam.ts";
+export type { OptimizerOptions, ParameterGroup, StepReport } from "../optim/optimizer.ts";
+export {
+  constantLr,
+  cosineAnnealing,
+  exponentialLr,
+  linearWarmup,
+  linearWarmupDecay,
+  type Schedule,
+  type ScheduleDescription,
+  scheduleFrom,
+  stepLr,
+  warmupCosine,
+} from "../optim/schedule.ts";
+export { SGD, type SGDOptions } from "../optim/sgd.ts";
+export {
+  type Checkpoint,
+  loadCheckpoint,
+  readCheckpoint,
+  saveCheckpoint,
+  type TrainingRecord,
+} from "../train/checkpoint.ts";
+export type { StepRecord } from "../train/history.ts";
+export { bitsPerToken, perplexity } from "../train/metrics.ts";
+export { Trainer, type TrainerOptions, type TrainerState, type TrainReport } from "../train/trainer.ts";
