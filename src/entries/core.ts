@@ -16,10 +16,17 @@ export { type KernelTime, profile } from "../gpu/timing.ts";
 export { argmax } from "../ops/argmax.ts";
 export { attention, attentionWithLse, type LaidOutOptions } from "../ops/attention/attention.ts";
 export { createCache, type KeyValueCache } from "../ops/attention/cache.ts";
-export { type DecodeOptions, decodeAttention, decodePacked, prefillPacked } from "../ops/attention/decode.ts";
+export {
+  type DecodeOptions,
+  decodeAttention,
+  decodePacked,
+  type PrefillOptions,
+  prefillPacked,
+} from "../ops/attention/decode.ts";
 export { naiveAttention } from "../ops/attention/naive.ts";
 export { attentionPacked, type PackedOptions } from "../ops/attention/packed.ts";
 export type { AttentionOptions } from "../ops/attention/plan.ts";
+export { type RotaryOptions, rotary, rotaryPacked, rotaryTable } from "../ops/attention/rotary.ts";
 export { add, div, maximum, minimum, mul, type Operand, pow, sub } from "../ops/binary.ts";
 export { cast } from "../ops/cast.ts";
 export { concat, stack } from "../ops/concat.ts";
