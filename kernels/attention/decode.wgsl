@@ -15,6 +15,7 @@ alias count = u32;                   // or f32: what counts the tokens
 override ELEMENTS: bool = false;
 override HALF: bool = false;         // the cache holds packed halves
 override SLOPES: bool = false;
+override LENGTHS: bool = false;      // sequences end at tokens of their own; `append` leaves what follows out
 override LANES: u32 = 64u;           // invocations a workgroup, at least W
 override ROUND: u32 = 256u;          // keys between two barriers, a multiple of LANES
 override WORDS: u32 = 16u;           // W
@@ -52,6 +53,7 @@ struct Params {
 @group(0) @binding(10) var<storage, read_write> norms: array<vec2f>;      // (B, H, S) of (maximum, sum)
 @group(0) @binding(11) var<storage, read> part: array<vec4f>;             // (B, H, S, W)
 @group(0) @binding(12) var<storage, read> norm: array<vec2f>;             // (B, H, S) of (maximum, sum)
+@group(0) @binding(13) var<storage, read> lengths: array<u32>;            // (B), tokens of a sequence in all
 
 var<workgroup> query: array<vec4f, WORDS>;
 var<workgroup> weights: array<f32, ROUND>;
@@ -136,7 +138,11 @@ fn append(
     let row = i / WORDS % params.rows;
     let head = i / WORDS / params.rows % heads;
     let batch = i / WORDS / params.rows / heads;
-    let slot = (u32(position[batch * params.step]) + row) % params.slots;
+    let token = u32(position[batch * params.step]) + row;
+    if (LENGTHS && token >= lengths[batch]) {
+      return;
+    }
+    let slot = token % params.slots;
     let at = ((batch * heads + head) * params.slots + slot) * WORDS + d;
     let start_k = params.k_steps.x + batch * params.k_steps.y + head * params.k_steps.z;
     let start_v = params.v_steps.x + batch * params.v_steps.y + head * params.v_steps.z;

@@ -8,6 +8,7 @@ export type { InitOptions } from "../nn/init.ts";
 export { Linear } from "../nn/linear.ts";
 export { type HostTensor, Module, type Parameter, type StateDict } from "../nn/module.ts";
 export { LayerNorm, type NormOptions, RMSNorm } from "../nn/norm.ts";
+export { type Positions, sinusoidalPositions } from "../nn/positions.ts";
 export {
   GRU,
   LSTM,

@@ -18,19 +18,27 @@ export interface Forward {
   readonly state: ModelState;
 }
 
+export interface ForwardOptions {
+  /**
+   * [B] u32 or i32: tokens of each text in a batch padded on the right. Padding changes nothing: the state is that after
+   * each text's own last token, from which its decoder goes on.
+   */
+  readonly lengths?: Tensor | null;
+}
+
 /**
  * A language model in its two forms. A test proves that they agree.
  */
 export interface LanguageModel extends Module {
   readonly device: Device;
   readonly config: ModelConfig;
-  /** Tokens that a text can have at most; infinite for recurrent models. */
+  /** Tokens that a text can have at most; infinite for recurrent models, 2^24 with rotary positions. */
   readonly contextLength: number;
   /**
    * Parallel form, for training and prompts: token ids [B, T] from a state (that of `initialState` if left out).
    * A state with a cache is written in place, and takes no gradient.
    */
-  forward(tokens: Tensor, state?: ModelState): Forward;
+  forward(tokens: Tensor, state?: ModelState, options?: ForwardOptions): Forward;
   /** The state before the first token, for `batch` texts; outlives scopes. */
   initialState(batch: number): ModelState;
   /** Recurrent form, for generation. Reads the weights as they are now; make a new one after training on. */

@@ -12,7 +12,7 @@ import { empty } from "../tensor/create.ts";
 import { keep, scope } from "../tensor/scope.ts";
 import { show } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import type { Decoder, Forward, LanguageModel, ModelConfig } from "./language.ts";
+import type { Decoder, Forward, ForwardOptions, LanguageModel, ModelConfig } from "./language.ts";
 import { ModelState, zeroState } from "./state.ts";
 
 export interface RecurrentConfig extends ModelConfig {
@@ -51,11 +51,11 @@ export class RecurrentLanguageModel extends Module implements LanguageModel {
     this.head = this.child("decoder", new Linear(device, hiddenSize, vocabSize, { random }));
   }
 
-  forward(tokens: Tensor, state?: ModelState): Forward {
+  forward(tokens: Tensor, state?: ModelState, { lengths = null }: ForwardOptions = {}): Forward {
     if (tokens.shape.length !== 2) {
       throw new ShapeError(`${this.config.kind}: tokens are ${show(tokens.shape)}; they must be [B, T] token ids`);
     }
-    const result = this.rnn.forward(this.encoder.forward(tokens), state && recurrentState(state));
+    const result = this.rnn.forward(this.encoder.forward(tokens), state && recurrentState(state), { lengths });
     return { logits: this.head.forward(result.output), state: modelState(result.state) };
   }
 

@@ -5,7 +5,7 @@ import type { LanguageModel, ModelConfig } from "./language.ts";
 import { type RecurrentConfig, RecurrentLanguageModel } from "./recurrent.ts";
 import { type RwkvKind, rwkvParameterCount } from "./rwkv/config.ts";
 import { RwkvLanguageModel } from "./rwkv/model.ts";
-import { type TransformerConfig, TransformerLanguageModel } from "./transformer.ts";
+import { completeTransformer, TransformerLanguageModel } from "./transformer.ts";
 
 /** A size that a person can choose, with bounds that make sense. */
 export interface ModelOption {
@@ -93,18 +93,19 @@ const transformerOptions: readonly ModelOption[] = [
 const transformer: ModelKind = {
   kind: "transformer",
   label: "Transformer",
-  summary: "Every character looks back at all before it; learns fast, and its memory grows with the text.",
+  summary:
+    "Every character looks back at those before it, as far as its context; learns fast, and remembers each of them.",
   recurrent: false,
   options: transformerOptions,
   sized: ({ vocabSize, width, numLayers, contextLength = 256 }) => ({
     ...{ kind: "transformer", vocabSize, channels: width, heads: headsOf(width) },
-    ...{ numLayers, contextLength, dropout: 0 },
+    ...{ numLayers, contextLength, dropout: 0, positions: "rotary" },
   }),
-  create: (device, config, init) =>
-    new TransformerLanguageModel(device, checked(config, transformerOptions) as TransformerConfig, init),
+  create: (device, config, init) => new TransformerLanguageModel(device, checked(config, transformerOptions), init),
   parameterCount: (config) => {
-    const { vocabSize, channels, numLayers, contextLength } = config as TransformerConfig;
-    return (vocabSize + contextLength + 2) * channels + numLayers * (12 * channels * channels + 13 * channels);
+    const { vocabSize, channels, numLayers, contextLength, positions } = completeTransformer(config);
+    const rows = vocabSize + (positions === "learned" ? contextLength : 0) + 2;
+    return rows * channels + numLayers * (12 * channels * channels + 13 * channels);
   },
 };
 

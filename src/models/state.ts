@@ -13,7 +13,7 @@ import type { Tensor } from "../tensor/tensor.ts";
  */
 export class ModelState {
   readonly tensors: Readonly<Record<string, Tensor<"f32">>>;
-  /** Tokens that went before, as far as the host knows; models with a cache need it to take a prompt. */
+  /** Tokens that went before, as far as the host knows (NaN: not the same in all texts); models with a cache need it to take a prompt. */
   readonly seen: number;
 
   constructor(tensors: Readonly<Record<string, Tensor<"f32">>>, seen = 0) {

@@ -1,8 +1,9 @@
 import type { Device } from "../gpu/device.ts";
 import { ValueError } from "../gpu/errors.ts";
 import type { KeyValueCache } from "../ops/attention/cache.ts";
-import { decodePacked, prefillPacked } from "../ops/attention/decode.ts";
+import { type DecodeOptions, decodePacked, type PrefillOptions, prefillPacked } from "../ops/attention/decode.ts";
 import { attentionPacked } from "../ops/attention/packed.ts";
+import { rotaryPacked } from "../ops/attention/rotary.ts";
 import { add } from "../ops/binary.ts";
 import { geluTanh } from "../ops/unary.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -97,14 +98,24 @@ export class TransformerBlock extends Module {
   }
 }
 
+/** Attends causally to the batch alone, each token to itself and at most `window - 1` before it. */
+export function attendWithin(window: number): Attend {
+  return (qkv, heads) => attentionPacked(qkv, heads, { causal: true, window });
+}
+
 const attendCausally: Attend = (qkv, heads) => attentionPacked(qkv, heads, { causal: true });
 
 /** Attends to a cache that already holds `seen` tokens, a number of the host, and appends a chunk to it. */
-export function attendToCache(cache: KeyValueCache, seen: number): Attend {
-  return (qkv, heads) => prefillPacked(qkv, heads, cache, seen);
+export function attendToCache(cache: KeyValueCache, seen: number, options: PrefillOptions = {}): Attend {
+  return (qkv, heads) => prefillPacked(qkv, heads, cache, seen, options);
 }
 
 /** Attends to a cache with one more token; `position`, the tokens before it, is data. */
-export function attendOneToCache(cache: KeyValueCache, position: Tensor): Attend {
-  return (qkv, heads) => decodePacked(qkv, heads, cache, position);
+export function attendOneToCache(cache: KeyValueCache, position: Tensor, options: DecodeOptions = {}): Attend {
+  return (qkv, heads) => decodePacked(qkv, heads, cache, position, options);
+}
+
+/** Turns queries and keys by their positions before they are attended to and cached. */
+export function attendTurned(attend: Attend, table: Tensor, position: Tensor | number): Attend {
+  return (qkv, heads) => attend(rotaryPacked(qkv, heads, table, { position }), heads);
 }

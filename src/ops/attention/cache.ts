@@ -2,9 +2,9 @@ import decodeKernel from "../../../kernels/attention/decode.wgsl";
 import type { Device } from "../../gpu/device.ts";
 import { ShapeError, ValueError } from "../../gpu/errors.ts";
 import { zeros } from "../../tensor/create.ts";
-import { show } from "../../tensor/shape.ts";
+import { sameShape, show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { checkFloats } from "../check.ts";
+import { checkFloats, checkWhole } from "../check.ts";
 import type { Steps } from "./plan.ts";
 
 export interface CacheSizes {
@@ -132,10 +132,29 @@ export function checkPosition(op: string, { batch }: KeyValueCache, position: Te
   }
 }
 
-/** Writes `rows` new tokens of each sequence behind those so far. */
-export function launchAppend(op: string, cache: KeyValueCache, k: Rows, v: Rows, rows: number, position: Tensor): void {
+/** Refuses lengths that are not one whole number a sequence. */
+export function checkLengths(op: string, lengths: Tensor, batch: number): void {
+  checkWhole(op, lengths);
+  if (!sameShape(lengths.shape, [batch]))
+    throw new ShapeError(`${op}: lengths are ${show(lengths.shape)} and must be [${batch}], one a sequence`);
+}
+
+/**
+ * Writes `rows` new tokens of each sequence behind those so far.
+ * @param lengths (B): tokens from there on are padding and are not written
+ */
+export function launchAppend(
+  op: string,
+  cache: KeyValueCache,
+  k: Rows,
+  v: Rows,
+  rows: number,
+  position: Tensor,
+  lengths: Tensor | null = null,
+): void {
   checkFloats(op, k.tensor, v.tensor);
   checkPosition(op, cache, position);
+  if (lengths) checkLengths(op, lengths, cache.batch);
   if (rows > cache.capacity) {
     throw new ValueError(
       `${op}: ${rows} tokens do not fit into a cache of ${cache.capacity} at once; feed fewer at a time`,
@@ -148,9 +167,9 @@ export function launchAppend(op: string, cache: KeyValueCache, k: Rows, v: Rows,
   slots.device.dispatch(
     decodeKernel,
     "append",
-    { position, k: k.tensor, v: v.tensor, slots },
+    { position, k: k.tensor, v: v.tensor, slots, lengths: lengths ?? position },
     { ...params, rows, k_steps: words(k.steps), v_steps: words(v.steps) },
     [Math.ceil(invocations / 64)],
-    { ...knobs, ...reading },
+    { ...knobs, ...reading, LENGTHS: lengths !== null },
   );
 }

@@ -25,6 +25,11 @@ export interface DecodeOptions extends Pick<AttentionOptions, "scale" | "slopes"
   readonly splits?: number;
 }
 
+export interface PrefillOptions extends DecodeOptions {
+  /** [B] u32: tokens of each sequence in all, those `seen` before included; later ones are padding and stay out of the cache. */
+  readonly lengths?: Tensor | null;
+}
+
 /** Workgroups that keep a device busy. */
 const ENOUGH_GROUPS = { gpu: 128, software: 2 } as const;
 /** Keys that a workgroup goes through between two barriers, and so the least that a split should have. */
@@ -105,7 +110,7 @@ export function prefillPacked(
   heads: number,
   cache: KeyValueCache,
   seen: number,
-  options: DecodeOptions = {},
+  { lengths = null, ...options }: PrefillOptions = {},
 ): Tensor<"f32"> {
   const op = "prefillPacked";
   checkFloats(op, qkv);
@@ -115,7 +120,7 @@ export function prefillPacked(
   const { q, k, v } = packedRows(op, qkv, [batch, rows], heads, cache);
   checkRoom(op, cache, seen, rows, options.window);
   const position = tensor(device, [seen], [1], "u32");
-  launchAppend(op, cache, k, v, rows, position);
+  launchAppend(op, cache, k, v, rows, position, lengths);
   position.dispose();
   const keys = Math.min(seen + rows, capacity);
   const width = wordsOf(size) * 4;
