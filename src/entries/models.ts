@@ -2,6 +2,7 @@
  * Language models and their registry. Public names only; nothing inside src imports this file.
  * @module
  */
+export { type Gpt2Options, gpt2ConfigOf, gpt2FromCheckpoint } from "../models/gpt2/load.ts";
 export type { Decoder, Forward, ForwardOptions, LanguageModel, ModelConfig } from "../models/language.ts";
 export { type RecurrentConfig, RecurrentLanguageModel } from "../models/recurrent.ts";
 export {
