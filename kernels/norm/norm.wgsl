@@ -3,9 +3,11 @@
 // LayerNorm: a row is the last axis. GroupNorm: a row is a group of channels of a sample, G rows a sample.
 // RMSNorm (CENTER false): the mean counts as 0. The variance is taken around the mean in a second pass over the
 // row: E[x^2] - E[x]^2 is wrong by a factor of 5 in f32 where the mean is 10,000 times the spread.
+// `forwardSum` normalises stream = x + update and stores that too: the residual stream of a Transformer. Its gradient
+// comes back through `backward` as dstream, beside dy.
 // Shapes: R rows of D elements; a word is one element, or four where D (and the channels of a group) allow vec4f.
 // For weight and its gradient the tensor is (N, C, I) with R = N G: C affine words, I positions that share one.
-// Dispatch: `forward`, `backward` ceil(R / ROWS) workgroups, LANES invocations a row; `affine` one invocation for
+// Dispatch: `forward`, `forwardSum`, `backward` ceil(R / ROWS) workgroups, LANES invocations a row; `affine` one invocation for
 // each of the C words of each of P chunks of samples, `collect` one for each of the C words.
 // Sources: Ba et al. 2016, https://arxiv.org/abs/1607.06450; Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467;
 // Wu and He 2018, https://arxiv.org/abs/1803.08494.
@@ -20,6 +22,8 @@ override BIAS: bool = true;        // without, `bias` is bound but not read
 override SPREAD: bool = false;     // I > 1
 override ADD_WEIGHT: bool = false; // dweight += instead of =
 override ADD_BIAS: bool = false;   // dbias += instead of =
+override UPDATE: bool = false;     // `forwardSum`: without, `update` is bound but not read
+override SKIP: bool = false;       // `backward`: without, `dstream` is bound but not read
 
 struct Params {
   rows: u32,       // R
@@ -47,6 +51,9 @@ struct Params {
 @group(0) @binding(10) var<storage, read> parts: array<word>;         // (P, 2, C): shares
 @group(0) @binding(11) var<storage, read_write> dweight: array<word>; // (C)
 @group(0) @binding(12) var<storage, read_write> dbias: array<word>;   // (C)
+@group(0) @binding(13) var<storage, read> update: array<word>;        // (R, D)
+@group(0) @binding(14) var<storage, read_write> stream: array<word>;  // (R, D)
+@group(0) @binding(15) var<storage, read> dstream: array<word>;       // (R, D)
 
 // Twice as long as a workgroup, so that two sums in a row need no barrier between them.
 var<workgroup> sums: array<f32, LANES * ROWS * 2u>;
@@ -83,6 +90,43 @@ fn affine_of(row: u32, w: u32) -> u32 {
   return row % params.groups * params.span + w;
 }
 
+fn input(i: u32) -> word {
+  if (UPDATE) {
+    return x[i] + update[i];
+  }
+  return x[i];
+}
+
+// Mean and rstd of a row. Every invocation of a workgroup must call it.
+fn statistics(lane: u32, first: u32, start: u32, words: u32) -> vec2f {
+  var mean = 0.0;
+  if (CENTER) {
+    var sum = word(0.0);
+    for (var w = lane; w < words; w += LANES) {
+      sum += input(start + w);
+    }
+    mean = row_sum(sum_of(sum), lane, first) / params.count;
+  }
+  var squares = word(0.0);
+  for (var w = lane; w < words; w += LANES) {
+    let d = input(start + w) - mean;
+    squares += d * d;
+  }
+  let variance = row_sum(sum_of(squares), lane, first + LANES * ROWS) / params.count;
+  return vec2f(mean, inverseSqrt(variance + params.eps));
+}
+
+fn affine_value(h: word, a: u32) -> word {
+  var v = h;
+  if (WEIGHT) {
+    v *= weight[a];
+  }
+  if (BIAS) {
+    v += bias[a];
+  }
+  return v;
+}
+
 @compute @workgroup_size(LANES, ROWS)
 fn forward(
   @builtin(workgroup_id) group: vec3u,
@@ -90,38 +134,36 @@ fn forward(
   @builtin(local_invocation_id) local: vec3u,
 ) {
   let lane = local.x;
-  let first = local.y * LANES;
   let row = (group.x + group.y * groups.x) * ROWS + local.y;
   let words = select(0u, params.words, row < params.rows);
   let start = row * params.words;
-  var mean = 0.0;
-  if (CENTER) {
-    var sum = word(0.0);
-    for (var w = lane; w < words; w += LANES) {
-      sum += x[start + w];
-    }
-    mean = row_sum(sum_of(sum), lane, first) / params.count;
-  }
-  var squares = word(0.0);
+  let s = statistics(lane, local.y * LANES, start, words);
   for (var w = lane; w < words; w += LANES) {
-    let d = x[start + w] - mean;
-    squares += d * d;
-  }
-  let variance = row_sum(sum_of(squares), lane, first + LANES * ROWS) / params.count;
-  let rstd = inverseSqrt(variance + params.eps);
-  for (var w = lane; w < words; w += LANES) {
-    var v = (x[start + w] - mean) * rstd;
-    let a = affine_of(row, w);
-    if (WEIGHT) {
-      v *= weight[a];
-    }
-    if (BIAS) {
-      v += bias[a];
-    }
-    y[start + w] = v;
+    y[start + w] = affine_value((input(start + w) - s.x) * s.y, affine_of(row, w));
   }
   if (lane == 0u && row < params.rows) {
-    stats[row] = vec2f(mean, rstd);
+    stats[row] = s;
+  }
+}
+
+@compute @workgroup_size(LANES, ROWS)
+fn forwardSum(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
+) {
+  let lane = local.x;
+  let row = (group.x + group.y * groups.x) * ROWS + local.y;
+  let words = select(0u, params.words, row < params.rows);
+  let start = row * params.words;
+  let s = statistics(lane, local.y * LANES, start, words);
+  for (var w = lane; w < words; w += LANES) {
+    let v = input(start + w);
+    stream[start + w] = v;
+    y[start + w] = affine_value((v - s.x) * s.y, affine_of(row, w));
+  }
+  if (lane == 0u && row < params.rows) {
+    stats[row] = s;
   }
 }
 
@@ -158,7 +200,11 @@ fn backward(
       g *= weight[affine_of(row, w)];
     }
     let h = (x[start + w] - s.x) * s.y;
-    dx[start + w] = s.y * (g - level - h * slope);
+    var d = s.y * (g - level - h * slope);
+    if (SKIP) {
+      d += dstream[start + w];
+    }
+    dx[start + w] = d;
   }
 }
 

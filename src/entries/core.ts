@@ -13,6 +13,7 @@ export { type OpenOptions, openDevice } from "../gpu/open.ts";
 export type { Plan } from "../gpu/plan.ts";
 export type { MemoryStats } from "../gpu/pool.ts";
 export { type KernelTime, profile } from "../gpu/timing.ts";
+export { addLayerNorm } from "../ops/addLayerNorm.ts";
 export { argmax } from "../ops/argmax.ts";
 export { attention, attentionWithLse, type LaidOutOptions } from "../ops/attention/attention.ts";
 export { createCache, type KeyValueCache } from "../ops/attention/cache.ts";

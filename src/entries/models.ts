@@ -18,4 +18,5 @@ export type { RwkvConfig } from "../models/rwkv/config.ts";
 export { rwkvConfigOf, rwkvFromCheckpoint } from "../models/rwkv/load.ts";
 export { RwkvLanguageModel } from "../models/rwkv/model.ts";
 export { ModelState } from "../models/state.ts";
-export { type TransformerConfig, TransformerLanguageModel } from "../models/transformer.ts";
+export { TransformerLanguageModel } from "../models/transformer.ts";
+export type { TransformerConfig } from "../models/transformerConfig.ts";

@@ -5,7 +5,8 @@ import type { LanguageModel, ModelConfig } from "./language.ts";
 import { type RecurrentConfig, RecurrentLanguageModel } from "./recurrent.ts";
 import { type RwkvKind, rwkvParameterCount } from "./rwkv/config.ts";
 import { RwkvLanguageModel } from "./rwkv/model.ts";
-import { completeTransformer, TransformerLanguageModel } from "./transformer.ts";
+import { TransformerLanguageModel } from "./transformer.ts";
+import { completeTransformer } from "./transformerConfig.ts";
 
 /** A size that a person can choose, with bounds that make sense. */
 export interface ModelOption {

@@ -6,13 +6,14 @@ import { Embedding } from "../nn/embedding.ts";
 import { type InitOptions, randomOf } from "../nn/init.ts";
 import { Module } from "../nn/module.ts";
 import { LayerNorm } from "../nn/norm.ts";
-import { type Positions, positionKinds, sinusoidalPositions } from "../nn/positions.ts";
+import { sinusoidalPositions } from "../nn/positions.ts";
 import {
   type Attend,
   attendOneToCache,
   attendToCache,
   attendTurned,
   attendWithin,
+  type Residual,
   TransformerBlock,
 } from "../nn/transformer.ts";
 import { cacheOf, cacheShape, checkLengths } from "../ops/attention/cache.ts";
@@ -32,38 +33,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { share } from "../tensor/view.ts";
 import type { Decoder, Forward, ForwardOptions, LanguageModel, ModelConfig } from "./language.ts";
 import { ModelState, zeroState } from "./state.ts";
-
-export interface TransformerConfig extends ModelConfig {
-  readonly kind: "transformer";
-  readonly channels: number;
-  readonly heads: number;
-  readonly numLayers: number;
-  /** Tokens that a token sees, itself included; with learned or sinusoidal positions also the longest text. */
-  readonly contextLength: number;
-  readonly dropout: number;
-  /** `learned` if left out, as in GPT-2. Only `rotary` has no end. */
-  readonly positions: Positions;
-}
-
-/** A configuration with what may be left out. @throws ValueError if it cannot be built */
-export function completeTransformer(given: ModelConfig): TransformerConfig {
-  const config = { dropout: 0, positions: "learned", ...given } as unknown as TransformerConfig;
-  const { channels, heads, positions } = config;
-  if (channels % heads !== 0) {
-    throw new ValueError(
-      `transformer: ${channels} channels do not divide into ${heads} heads; make them a multiple of the heads`,
-    );
-  }
-  if (!positionKinds.includes(positions)) {
-    throw new ValueError(`transformer: positions are ${positions}; use ${positionKinds.join(", ")}`);
-  }
-  if (positions === "rotary" && (channels / heads) % 2 !== 0) {
-    throw new ValueError(
-      `transformer: rotary positions need heads of even size, and ${channels} channels in ${heads} heads make ${channels / heads}; change either`,
-    );
-  }
-  return config;
-}
+import { completeTransformer, type TransformerConfig } from "./transformerConfig.ts";
 
 /** Where the state keeps how many tokens of each text went before, as numbers the device counts on. */
 const POSITION = "position";
@@ -202,6 +172,8 @@ export class TransformerLanguageModel extends Module implements LanguageModel {
     const table = this.trunk.learned?.weight ?? (this.config.positions === "sinusoidal" ? this.table : null);
     if (!table) return rows;
     const length = tokens.shape.at(-1) as number;
+    // The whole table is added as it is, and its gradient needs no scattering.
+    if (seen === 0 && length === table.shape[0]) return add(rows, table);
     const places =
       typeof seen === "number"
         ? tensor(
@@ -219,11 +191,14 @@ export class TransformerLanguageModel extends Module implements LanguageModel {
   private blocks(x: Tensor<"f32">, attend: (layer: number) => Attend): Tensor<"f32"> {
     const { blocks, norm, tokens } = this.trunk;
     const saving = this.checkpointBlocks && gradEnabled();
-    const y = blocks.reduce((y, block, layer) => {
-      const run = (y: Tensor) => block.forward(y, attend(layer));
-      return saving ? checkpoint(run, y) : run(y);
-    }, x);
-    return linear(norm.forward(y), tokens.weight);
+    const { stream, update } = blocks.reduce<Residual>(
+      (residual, block, layer) => {
+        const run = (residual: Residual) => block.continue(residual, attend(layer));
+        return saving ? checkpointed(run, residual) : run(residual);
+      },
+      { stream: x, update: null },
+    );
+    return linear(norm.add(stream, update).y, tokens.weight);
   }
 
   /** The caches were written in place; positions are counted on the device. */
@@ -281,4 +256,13 @@ export class TransformerLanguageModel extends Module implements LanguageModel {
 
 function nth<T>(list: readonly T[], i: number): T {
   return list[i] as T;
+}
+
+/** A block that keeps only what enters it. */
+function checkpointed(run: (residual: Residual) => Residual, { stream, update }: Residual): Residual {
+  const both = ({ stream, update }: Residual) => [stream, update as Tensor];
+  const [next, added] = update
+    ? checkpoint((stream: Tensor, update: Tensor) => both(run({ stream, update })), stream, update)
+    : checkpoint((stream: Tensor) => both(run({ stream, update: null })), stream);
+  return { stream: next as Tensor, update: added as Tensor };
 }

@@ -1,4 +1,5 @@
 import type { Device } from "../gpu/device.ts";
+import { addLayerNorm } from "../ops/addLayerNorm.ts";
 import { layerNorm, rmsNorm } from "../ops/norm.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { constantInit } from "./init.ts";
@@ -25,6 +26,11 @@ export class LayerNorm extends Module {
   /** [..., size] -> [..., size] */
   forward(x: Tensor): Tensor<"f32"> {
     return layerNorm(x, this.weight, this.bias, this.eps);
+  }
+
+  /** Normalises x + update and gives both: a residual stream and what the next layer reads of it. */
+  add(x: Tensor, update: Tensor | null): { readonly stream: Tensor<"f32">; readonly y: Tensor<"f32"> } {
+    return addLayerNorm(x, update, this.weight, this.bias, this.eps);
   }
 }
 

@@ -26,6 +26,12 @@ export interface BlockOptions extends InitOptions {
 /** How a block attends: over the tokens of a batch alone, or to a cache of those before. */
 export type Attend = (qkv: Tensor, heads: number) => Tensor<"f32">;
 
+/** A residual stream with an addition that is still to be made. */
+export interface Residual {
+  readonly stream: Tensor;
+  readonly update: Tensor | null;
+}
+
 const INIT_STD = 0.02;
 
 /** Self-attention with one projection to q, k and v, named as in GPT-2: `c_attn`, `c_proj`. */
@@ -93,8 +99,16 @@ export class TransformerBlock extends Module {
 
   /** [B, T, C] -> [B, T, C]; [B, C] with an `attend` for one token. */
   forward(x: Tensor, attend: Attend = attendCausally): Tensor<"f32"> {
-    const attended = add(x, this.dropout.forward(this.attention.forward(this.norm1.forward(x), attend)));
-    return add(attended, this.dropout.forward(this.feedForward.forward(this.norm2.forward(attended))));
+    const { stream, update } = this.continue({ stream: x, update: null }, attend);
+    return add(stream, update as Tensor);
+  }
+
+  /** `forward` with the last addition left to whoever normalises next, in one launch with that. */
+  continue({ stream, update }: Residual, attend: Attend): Residual {
+    const before = this.norm1.add(stream, update);
+    const attended = this.dropout.forward(this.attention.forward(before.y, attend));
+    const between = this.norm2.add(before.stream, attended);
+    return { stream: between.stream, update: this.dropout.forward(this.feedForward.forward(between.y)) };
   }
 }
 

@@ -64,15 +64,16 @@ function normalise(
   eps: number,
   center: boolean,
 ): Tensor<"f32"> {
-  check(name, x, sizes.channels, weight, bias, eps);
+  checkNorm(name, x, sizes.channels, weight, bias, eps);
   const { device } = x;
   const y = empty(device, x.shape);
   if (x.size === 0) return y;
-  const launch = plan(x, sizes, eps);
+  const launch = planNorm(x, sizes, eps);
   const { params, groups } = launch;
   const knobs = { ...launch.knobs, CENTER: center, WEIGHT: weight !== null, BIAS: bias !== null };
   const stats = empty(device, [params.rows, 2]);
-  device.dispatch(normKernel, "forward", { x, weight: weight ?? x, bias: bias ?? x, y, stats }, params, groups, knobs);
+  const buffers = { x, update: x, weight: weight ?? x, bias: bias ?? x, y, stats };
+  device.dispatch(normKernel, "forward", buffers, params, groups, knobs);
   const inputs = [x, ...(weight ? [weight] : []), ...(bias ? [bias] : [])];
   record(name, [y], inputs, [x, stats, weight ?? x], ([dy], sink, [x, rowstats, weight]) => {
     if (!dy) return [];
@@ -81,16 +82,17 @@ function normalise(
       wants.weight || wants.bias ? affineGradients({ x, rowstats, dy }, sink, wants, launch, inputs.length - 1) : [];
     if (!sink.needs(0)) return [null, ...sums];
     const dx = empty(device, x.shape);
-    device.dispatch(normKernel, "backward", { x, rowstats, weight, dy, dx }, params, groups, knobs);
+    device.dispatch(normKernel, "backward", { x, rowstats, weight, dy, dstream: dy, dx }, params, groups, knobs);
     return [dx, ...sums];
   });
   stats.dispose();
   return y;
 }
 
-type Launch = ReturnType<typeof plan>;
+type Launch = ReturnType<typeof planNorm>;
 
-function plan(x: Tensor, { samples, groups, channels, inner }: Sizes, eps: number) {
+/** How rows of these sizes are launched. */
+export function planNorm(x: Tensor, { samples, groups, channels, inner }: Sizes, eps: number) {
   const rows = samples * groups;
   const length = x.size / rows;
   const vectors = inner === 1 && (channels / groups) % 4 === 0;
@@ -118,7 +120,7 @@ function plan(x: Tensor, { samples, groups, channels, inner }: Sizes, eps: numbe
 }
 
 /** Gradients of weight (input 1) and bias (the last input) in two stages, so that the order of additions is fixed. */
-function affineGradients(
+export function affineGradients(
   { x, rowstats, dy }: { readonly x: Tensor; readonly rowstats: Tensor; readonly dy: Tensor },
   sink: GradSink,
   wants: { readonly weight: boolean; readonly bias: boolean },
@@ -168,7 +170,8 @@ function lastSize(name: string, x: Tensor): number {
   return size;
 }
 
-function check(
+/** Refuses what does not fit rows of `channels`. */
+export function checkNorm(
   name: string,
   x: Tensor,
   channels: number,

@@ -3,7 +3,8 @@ import { FileError } from "../../gpu/errors.ts";
 import type { HostTensor, StateDict } from "../../nn/module.ts";
 import { Random } from "../../tensor/philox.ts";
 import { type Shape, sameShape, show } from "../../tensor/shape.ts";
-import { type TransformerConfig, TransformerLanguageModel } from "../transformer.ts";
+import { TransformerLanguageModel } from "../transformer.ts";
+import type { TransformerConfig } from "../transformerConfig.ts";
 
 /** Shapes by name, as the header of a file tells them before the values are read. */
 type Shapes = ReadonlyMap<string, { readonly shape: Shape }>;
