@@ -7,6 +7,11 @@ export { Embedding } from "../nn/embedding.ts";
 export type { InitOptions } from "../nn/init.ts";
 export { Linear } from "../nn/linear.ts";
 export { type HostTensor, Module, type Parameter, type StateDict } from "../nn/module.ts";
+export {
+  type AttendOptions,
+  MultiheadAttention,
+  type MultiheadAttentionOptions,
+} from "../nn/multiheadAttention.ts";
 export { LayerNorm, type NormOptions, RMSNorm } from "../nn/norm.ts";
 export { type Positions, sinusoidalPositions } from "../nn/positions.ts";
 export {
@@ -19,3 +24,9 @@ export {
   RNN,
 } from "../nn/rnn.ts";
 export { TransformerBlock } from "../nn/transformer.ts";
+export {
+  type DecoderLayerOptions,
+  TransformerDecoderLayer,
+  TransformerEncoderLayer,
+  type TransformerLayerOptions,
+} from "../nn/transformerLayers.ts";
