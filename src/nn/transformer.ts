@@ -5,7 +5,6 @@ import { type DecodeOptions, decodePacked, type PrefillOptions, prefillPacked } 
 import { attentionPacked } from "../ops/attention/packed.ts";
 import { rotaryPacked } from "../ops/attention/rotary.ts";
 import { add } from "../ops/binary.ts";
-import { geluTanh } from "../ops/unary.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Dropout } from "./dropout.ts";
 import { type InitOptions, randomOf } from "./init.ts";
@@ -73,7 +72,7 @@ class FeedForward extends Module {
   }
 
   forward(x: Tensor): Tensor<"f32"> {
-    return this.narrow.forward(geluTanh(this.widen.forward(x)));
+    return this.narrow.forward(this.widen.forward(x, { activation: "geluTanh" }));
   }
 }
 

@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { noGrad } from "../../src/autograd/mode.ts";
 import { Session } from "../../src/generate/session.ts";
-import type { Device } from "../../src/gpu/device.ts";
+import { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
 import type { LanguageModel, ModelConfig } from "../../src/models/language.ts";
 import { createModel, modelKind } from "../../src/models/registry.ts";
@@ -17,16 +17,19 @@ import { expectClose } from "../support/close.ts";
 import { getGpu } from "../support/device.ts";
 
 let device: Device;
+/** The same device with the launches that a real GPU gets. */
+let wide: Device;
 beforeAll(async () => {
   device = await openDevice({ gpu: await getGpu() });
+  wide = new Device(device.gpu, device.info, false, false);
 });
 
 const VOCABULARY = 19;
 const SHAPE = { kind: "transformer", vocabSize: VOCABULARY, channels: 8, heads: 2, numLayers: 2 };
 
 /** A model whose weights all differ from zero (O15). */
-function modelOf(config: Partial<ModelConfig>): TransformerLanguageModel {
-  const model = new TransformerLanguageModel(device, { ...SHAPE, ...config } as ModelConfig, { random: new Random(1) });
+function modelOf(config: Partial<ModelConfig>, on = device): TransformerLanguageModel {
+  const model = new TransformerLanguageModel(on, { ...SHAPE, ...config } as ModelConfig, { random: new Random(1) });
   fillO15(model);
   return model;
 }
@@ -43,7 +46,7 @@ const tokensOf = (T: number, from = 5) =>
 
 /** Logits [T, V] of one text in the parallel form, alone. */
 async function wholeOf(model: LanguageModel, ids: Int32Array<ArrayBuffer>): Promise<Float32Array> {
-  const logits = scope(() => noGrad(() => model.forward(tensor(device, ids, [1, ids.length])).logits));
+  const logits = scope(() => noGrad(() => model.forward(tensor(model.device, ids, [1, ids.length])).logits));
   const values = await logits.data();
   logits.dispose();
   return values;
@@ -59,8 +62,8 @@ async function piecesOf(model: LanguageModel, ids: Int32Array<ArrayBuffer>, piec
     const part = ids.slice(at, at + length);
     const run = scope(() =>
       length === 1
-        ? decoder.step(tensor(device, Uint32Array.from(part)), state)
-        : noGrad(() => model.forward(tensor(device, part, [1, length]), state)),
+        ? decoder.step(tensor(model.device, Uint32Array.from(part)), state)
+        : noGrad(() => model.forward(tensor(model.device, part, [1, length]), state)),
     );
     values.push(...(await run.logits.data()));
     run.logits.dispose();
@@ -154,6 +157,17 @@ async function checkPadding(model: LanguageModel): Promise<void> {
     for (const own of [start, logits, loss, after]) own.dispose();
   }
 }
+
+test("a device with the launches of a GPU agrees, with its cache split over workgroups", async () => {
+  const sizes = { positions: "rotary", contextLength: 500, numLayers: 1 };
+  const [here, there] = [modelOf(sizes), modelOf(sizes, wide)];
+  const ids = tokensOf(540);
+  const whole = await wholeOf(here, ids);
+  expectClose(await wholeOf(there, ids), whole, agree);
+  expectClose(await piecesOf(there, ids, [1, 512, ...chunks(27, 1)]), whole, agree);
+  here.dispose();
+  there.dispose();
+});
 
 test("past its window, every form sees the same tokens", async () => {
   const model = modelOf({ positions: "rotary", contextLength: 8 });
