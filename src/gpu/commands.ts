@@ -52,7 +52,9 @@ export interface Capture {
   readonly uniforms: UniformArena;
 }
 
-/** Gives each dispatch a pass of its own with timestamps. */
+/** Gives each dispatch a pass of its own with timestamps, or times the passes as they are. */
 export interface PassTimer {
+  /** Asked once a pass instead of once a dispatch. */
+  readonly whole?: boolean;
   next(label: string): GPUComputePassTimestampWrites | undefined;
 }

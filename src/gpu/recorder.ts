@@ -143,8 +143,10 @@ export class Recorder implements BatchClock {
           encoder.copyBufferToBuffer(command.from, command.fromOffset, command.to, command.toOffset, command.bytes);
         } else {
           encoder ??= this.gpu.createCommandEncoder();
-          const timestampWrites = this.timer?.next(command.pipeline.label);
-          if (timestampWrites) {
+          const { timer } = this;
+          const timestampWrites = pass && timer?.whole ? undefined : timer?.next(command.pipeline.label);
+          const alone = timestampWrites && !timer?.whole;
+          if (alone) {
             endPass();
             pipeline = null;
           }
@@ -154,7 +156,7 @@ export class Recorder implements BatchClock {
           pass.setBindGroup(0, command.group, command.offsets);
           pass.dispatchWorkgroups(command.x, command.y, command.z);
           this.dispatchCount++;
-          if (timestampWrites) {
+          if (alone) {
             endPass();
             pipeline = null;
           }

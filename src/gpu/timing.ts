@@ -16,9 +16,23 @@ const MAX_QUERIES = 4096;
  * around a pass each. At most 2,048 launches.
  * @throws LimitError without the `timestamp-query` feature
  */
-export async function profile(device: Device, fn: () => void): Promise<KernelTime[]> {
+export function profile(device: Device, fn: () => void): Promise<KernelTime[]> {
+  return timed(device, "profile", false, fn);
+}
+
+/**
+ * GPU nanoseconds of everything that `fn` records, in passes as long as the work allows: a clock that ticks
+ * coarsely measures many repetitions of a short kernel where it cannot measure one.
+ * @throws LimitError without the `timestamp-query` feature
+ */
+export async function passTime(device: Device, fn: () => void): Promise<number> {
+  const passes = await timed(device, "passTime", true, fn);
+  return passes.reduce((sum, { ns }) => sum + ns, 0);
+}
+
+async function timed(device: Device, name: string, whole: boolean, fn: () => void): Promise<KernelTime[]> {
   if (!device.has("timestamp-query")) {
-    throw new LimitError("profile: this device has no timestamp-query feature; time whole submits with sync() instead");
+    throw new LimitError(`${name}: this device has no timestamp-query feature; time whole submits with sync() instead`);
   }
   await device.sync(); // what was recorded before is not timed
   const { gpu } = device;
@@ -30,6 +44,7 @@ export async function profile(device: Device, fn: () => void): Promise<KernelTim
   const staging = gpu.createBuffer({ size: MAX_QUERIES * 8, usage: GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST });
   const labels: string[] = [];
   device.setTimer({
+    whole,
     next(label) {
       const at = labels.length * 2;
       if (at >= MAX_QUERIES) return undefined;

@@ -1,0 +1,161 @@
+/** Times a line: never before its result was found right. */
+import type { Device } from "../src/gpu/device.ts";
+import type { Plan } from "../src/gpu/plan.ts";
+import { passTime, profile } from "../src/gpu/timing.ts";
+import { capture } from "../src/tensor/capture.ts";
+import { empty, fill } from "../src/tensor/create.ts";
+import { Random } from "../src/tensor/philox.ts";
+import { scope } from "../src/tensor/scope.ts";
+import { checkOutputs, explain } from "./check.ts";
+import type { Line, Work } from "./line.ts";
+import { commonDivisor, type Summary, summarise } from "./statistics.ts";
+
+export interface TimingOptions {
+  /** Milliseconds of samples a line. */
+  readonly budgetMs: number;
+  /** Most samples. */
+  readonly samples: number;
+}
+
+/** How the GPU's time is taken, and how finely. */
+export interface Clock {
+  readonly method: "timestamp queries" | "submit to done";
+  /** Nanoseconds between two ticks. */
+  readonly tickNs: number;
+}
+
+export interface Timing extends Summary {
+  /** Runs in one sample; median, low and high are milliseconds a run. */
+  readonly repeats: number;
+  readonly method: Clock["method"];
+  /** Milliseconds that the pipelines took to compile, summed; they overlap. */
+  readonly compileMs: number;
+  /** Milliseconds from the first call to its result, compilation included. */
+  readonly firstMs: number;
+  /** Microseconds of JavaScript a replayed run. */
+  readonly scriptUs: number;
+  readonly dispatches: number;
+  /** Most pool bytes alive during the first run, inputs included. */
+  readonly peakBytes: number;
+}
+
+export type Result =
+  | { readonly name: string; readonly error: string }
+  | ({ readonly name: string; readonly flops: number; readonly bytes: number } & Timing);
+
+export const isTimed = (result: Result): result is Exclude<Result, { error: string }> => "median" in result;
+
+/** A sample must span so many ticks of the clock. */
+const TICKS = 50;
+/** Shortest sample without timestamps: long beside the cost of a submit. */
+const SHORTEST_MS = 10;
+/** Longest sample: a page must stay responsive, and a watchdog quiet. */
+const LONGEST_MS = 250;
+const MOST_REPEATS = 256;
+/** Where a tick is coarser, submit to done is the better clock. */
+const COARSEST_NS = 1e6;
+const SEED = 1;
+
+/** Finds the tick of the device's timestamps from the times of small launches. */
+export async function findClock(device: Device): Promise<Clock> {
+  if (device.has("timestamp-query")) {
+    const target = empty(device, [1024]);
+    const times = await profile(device, () => {
+      for (let i = 0; i < 64; i++) fill(target, i);
+    });
+    target.dispose();
+    const tickNs = commonDivisor(times.map(({ ns }) => ns));
+    if (tickNs > 0 && tickNs <= COARSEST_NS && times.every(({ ns }) => ns >= 0))
+      return { method: "timestamp queries", tickNs };
+  }
+  return { method: "submit to done", tickNs: 0 };
+}
+
+async function time(device: Device, clock: Clock, run: () => void): Promise<number> {
+  if (clock.method === "timestamp queries") return (await passTime(device, run)) / 1e6;
+  await device.sync();
+  const start = performance.now();
+  run();
+  await device.sync();
+  return performance.now() - start;
+}
+
+/** Runs in one sample, given the milliseconds of one. */
+export function repeatsFor(runMs: number, { method, tickNs }: Clock): number {
+  const shortest = method === "timestamp queries" ? Math.max(1, (TICKS * tickNs) / 1e6) : SHORTEST_MS;
+  const wanted = Math.ceil(shortest / Math.max(runMs, 1e-4));
+  return Math.max(1, Math.min(wanted, MOST_REPEATS, Math.floor(LONGEST_MS / Math.max(runMs, 1e-4))));
+}
+
+/** Checks the line against its reference, then times it. */
+export async function measureLine(device: Device, line: Line, clock: Clock, options: TimingOptions): Promise<Result> {
+  let work: Work | null = null;
+  const plans: Plan<unknown>[] = [];
+  try {
+    work = line.prepare(device, new Random(SEED));
+    return await measure(device, line, work, clock, options, plans);
+  } catch (error) {
+    return { name: line.name, error: error instanceof Error ? error.message : String(error) };
+  } finally {
+    for (const plan of plans) plan.dispose();
+    for (const input of work?.inputs ?? []) input.dispose();
+    await device.sync();
+  }
+}
+
+async function measure(
+  device: Device,
+  line: Line,
+  work: Work,
+  clock: Clock,
+  options: TimingOptions,
+  plans: Plan<unknown>[],
+): Promise<Result> {
+  const { name, flops, bytes, tolerance = 1e-4 } = line;
+  await device.sync();
+  device.pool.resetPeak();
+  const before = device.stats;
+  const begin = performance.now();
+  const outputs = scope(() => work.run());
+  await device.sync();
+  const firstMs = performance.now() - begin;
+  const { compileMs, memory, dispatches } = device.stats;
+  const mismatch = await checkOutputs(outputs, work.expected(), tolerance);
+  for (const output of outputs) output.dispose();
+  if (mismatch) return { name, error: explain(mismatch) };
+
+  const planOf = async (repeats: number) => {
+    const plan = await capture(device, () => {
+      for (let i = 0; i < repeats; i++) {
+        scope(() => {
+          work.run();
+        });
+      }
+    });
+    plans.push(plan);
+    return plan;
+  };
+  const single = await planOf(1);
+  await time(device, clock, () => single.replay());
+  const runMs = await time(device, clock, () => single.replay());
+  const repeats = repeatsFor(runMs, clock);
+  const plan = repeats === 1 ? single : await planOf(repeats);
+  const scriptUs: number[] = [];
+  const samples: number[] = [];
+  const end = performance.now() + options.budgetMs;
+  const replay = () => {
+    const start = performance.now();
+    plan.replay();
+    scriptUs.push(((performance.now() - start) * 1000) / repeats);
+  };
+  while (samples.length < 3 || (samples.length < options.samples && performance.now() < end))
+    samples.push((await time(device, clock, replay)) / repeats);
+  return {
+    ...{ name, flops, bytes, repeats, method: clock.method, firstMs },
+    ...summarise(samples),
+    compileMs: compileMs - before.compileMs,
+    scriptUs: summarise(scriptUs).median,
+    dispatches: dispatches - before.dispatches,
+    peakBytes: memory.peak,
+  };
+}

@@ -1,0 +1,45 @@
+/** Runs a job on a device: the same in a page and in Node. */
+import type { Device } from "../src/gpu/device.ts";
+import { openDevice } from "../src/gpu/open.ts";
+import type { Job, Machine, Outcome, Progress } from "./job.ts";
+import { measureKernels } from "./kernel/measure.ts";
+import { type Clock, findClock, measureLine, type Result } from "./measure.ts";
+import { measureRoofline } from "./roofline/roofline.ts";
+import { findScenario } from "./scenarios/all.ts";
+import { LINES } from "./suite/lines.ts";
+
+function machineOf(device: Device, clock: Clock): Machine {
+  const { vendor, architecture, device: model, description } = device.info;
+  const adapter = [...new Set([vendor, architecture, model, description])].filter(Boolean).join(" ");
+  return {
+    adapter: adapter || "unnamed adapter",
+    software: device.software,
+    features: [...device.gpu.features].sort(),
+    clock,
+  };
+}
+
+export async function runJob(gpu: GPU, job: Job, progress: Progress): Promise<Outcome> {
+  const device = await openDevice({ gpu, ...(job.power ? { powerPreference: job.power } : {}) });
+  try {
+    const clock = await findClock(device);
+    const machine = machineOf(device, clock);
+    if (job.scenario) {
+      const rows = await findScenario(job.scenario).run(device, { quick: job.quick, progress });
+      return { machine, roofline: null, results: [], rows };
+    }
+    progress("roofline of this device");
+    const roofline = await measureRoofline(device, job.roofline, clock, job.timing);
+    const results: Result[] = [];
+    if (job.what === "kernels")
+      results.push(...(await measureKernels(device, job.kernels, clock, job.timing, progress)));
+    const lines = LINES.filter(({ name }) => job.lines.includes(name));
+    for (const [i, line] of lines.entries()) {
+      progress(`${i + 1} of ${lines.length}: ${line.name}`);
+      results.push(await measureLine(device, line, clock, job.timing));
+    }
+    return { machine, roofline, results, rows: [] };
+  } finally {
+    device.destroy();
+  }
+}
