@@ -12,7 +12,14 @@ import { reshape } from "../../ops/reshape.ts";
 import { scope } from "../../tensor/scope.ts";
 import { type Shape, show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import type { Decoder, Forward, LanguageModel, ModelConfig } from "../language.ts";
+import {
+  type Decoder,
+  type Forward,
+  type ForwardOptions,
+  type LanguageModel,
+  type ModelConfig,
+  refuseLengths,
+} from "../language.ts";
 import { ModelState, zeroState } from "../state.ts";
 import { completeConfig, type RwkvConfig, versionOf } from "./config.ts";
 
@@ -71,7 +78,8 @@ export class RwkvLanguageModel extends Module implements LanguageModel {
     this.head = this.child("head", new Projection(device, channels, vocabSize, gain, random));
   }
 
-  forward(tokens: Tensor, state?: ModelState): Forward {
+  forward(tokens: Tensor, state?: ModelState, options: ForwardOptions = {}): Forward {
+    refuseLengths(this.config.kind, options);
     const [, steps = 0] = tokens.shape;
     if (tokens.shape.length !== 2 || steps === 0) {
       throw new ShapeError(
