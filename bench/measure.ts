@@ -121,7 +121,8 @@ async function measure(
   const firstMs = performance.now() - begin;
   const { compileMs, memory, dispatches } = device.stats;
   const mismatch = await checkOutputs(outputs, work.expected(), tolerance);
-  for (const output of outputs) output.dispose();
+  // Gradients belong to their inputs.
+  for (const output of outputs) if (!work.inputs.some(({ gradSlot }) => gradSlot === output)) output.dispose();
   if (mismatch) return { name, error: explain(mismatch) };
 
   const planOf = async (repeats: number) => {

@@ -1,6 +1,6 @@
 import { backward } from "../../src/autograd/backward.ts";
 import type { Device } from "../../src/gpu/device.ts";
-import { tensor } from "../../src/tensor/create.ts";
+import { empty, tensor } from "../../src/tensor/create.ts";
 import type { Random } from "../../src/tensor/philox.ts";
 import type { Shape } from "../../src/tensor/shape.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
@@ -26,7 +26,10 @@ export function classes(device: Device, random: Random, size: number, count: num
 
 /** An operation with its gradients: y, then the gradient of each leaf for the upstream gradient dy. */
 export function withGradients(leaves: readonly Tensor<"f32">[], op: () => Tensor, dy?: Tensor): () => Tensor[] {
-  for (const leaf of leaves) leaf.requiresGrad = true;
+  for (const leaf of leaves) {
+    leaf.requiresGrad = true;
+    leaf.gradSlot = empty(leaf.device, leaf.shape);
+  }
   return () => {
     for (const leaf of leaves) leaf.gradValid = false;
     const y = op();

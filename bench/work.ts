@@ -1,0 +1,71 @@
+/** Whole training steps, as the trainer captures them, for scenarios that measure them. */
+import { backward } from "../src/autograd/backward.ts";
+import type { Device } from "../src/gpu/device.ts";
+import type { Plan } from "../src/gpu/plan.ts";
+import type { LanguageModel } from "../src/models/language.ts";
+import { createModel, modelKind } from "../src/models/registry.ts";
+import { crossEntropy } from "../src/ops/crossEntropy.ts";
+import { AdamW } from "../src/optim/adam.ts";
+import { capture } from "../src/tensor/capture.ts";
+import { tensor } from "../src/tensor/create.ts";
+import { Random } from "../src/tensor/philox.ts";
+import { summarise } from "./statistics.ts";
+
+export const VOCAB = 64;
+
+export function smallModel(device: Device, kind: string, width: number, contextLength: number): LanguageModel {
+  const config = modelKind(kind).sized({ vocabSize: VOCAB, width, numLayers: 1, contextLength });
+  return createModel(device, config, { random: new Random(1) });
+}
+
+export interface TrainingStep {
+  readonly plan: Plan<unknown>;
+  dispose(): void;
+}
+
+/** Forward, backward, clipping and update of a small model on B texts of T tokens, captured. */
+export async function trainingStep(
+  device: Device,
+  kind: string,
+  { width, B, T }: { width: number; B: number; T: number },
+): Promise<TrainingStep> {
+  const model = smallModel(device, kind, width, T);
+  const optimizer = new AdamW(model.parameters(), { lr: 1e-3, maxNorm: 1 });
+  const random = new Random(2);
+  const ids = () =>
+    tensor(
+      device,
+      Int32Array.from({ length: B * T }, () => random.integer(VOCAB)),
+      [B, T],
+    );
+  const [inputs, targets] = [ids(), ids()];
+  const plan = await capture(device, () => {
+    optimizer.zeroGrad();
+    backward(crossEntropy(model.forward(inputs).logits, targets));
+    optimizer.step();
+    return null;
+  });
+  return {
+    plan,
+    dispose() {
+      for (const one of [plan, optimizer, model, inputs, targets]) one.dispose();
+    },
+  };
+}
+
+/** Median milliseconds from submit to done, and of the JavaScript before it, of at least three runs. */
+export async function timeRuns(device: Device, run: () => void, budgetMs: number) {
+  run();
+  await device.sync();
+  const done: number[] = [];
+  const script: number[] = [];
+  const end = performance.now() + budgetMs;
+  while (done.length < 3 || performance.now() < end) {
+    const start = performance.now();
+    run();
+    script.push(performance.now() - start);
+    await device.sync();
+    done.push(performance.now() - start);
+  }
+  return { ms: summarise(done).median, scriptMs: summarise(script).median };
+}
