@@ -17,11 +17,10 @@ override HALF: bool = false;         // the cache holds packed halves
 override SLOPES: bool = false;
 override LENGTHS: bool = false;      // sequences end at tokens of their own; `append` leaves what follows out
 override LANES: u32 = 64u;           // invocations a workgroup, at least W
-override ROUND: u32 = 256u;          // keys between two barriers, a multiple of LANES
+override ROUND: u32 = 1024u;         // keys between two barriers, a multiple of LANES
 override WORDS: u32 = 16u;           // W
 
-const HIDDEN = -1e30;                // score of a key that is not there
-const FLOOR = -1e29;                 // where the running maximum starts: exp(HIDDEN - FLOOR) = 0
+const FLOOR = -1e29;                 // where the running maximum starts
 
 struct Params {
   heads: u32,      // H
@@ -180,18 +179,16 @@ fn attend(batch: u32, head: u32, split: u32, lane: u32) -> Result {
   let column = lane % WORDS;
   var result = Result(vec4f(), FLOOR, 0.0);
   for (var round = first; round < last; round += ROUND) {
+    let present = min(ROUND, last - round);
     var most = FLOOR;
-    for (var i = lane; i < ROUND; i += LANES) {
+    for (var i = lane; i < present; i += LANES) {
       let j = round + i;
-      var score = HIDDEN;
-      if (j < last) {
-        let at = (start_k + (oldest + j) % params.slots) * WORDS;
-        var products = vec4f();
-        for (var d = 0u; d < WORDS; d++) {
-          products += query[d] * load_cache(at + d);
-        }
-        score = (products.x + products.y) + (products.z + products.w) - slope * f32(keys - 1u - j);
+      let at = (start_k + (oldest + j) % params.slots) * WORDS;
+      var products = vec4f();
+      for (var d = 0u; d < WORDS; d++) {
+        products += query[d] * load_cache(at + d);
       }
+      let score = (products.x + products.y) + (products.z + products.w) - slope * f32(keys - 1u - j);
       weights[i] = score;
       most = max(most, score);
     }
@@ -206,14 +203,14 @@ fn attend(batch: u32, head: u32, split: u32, lane: u32) -> Result {
     result.most = most;
     result.total *= fade;
     result.sum *= fade;
-    for (var i = lane; i < ROUND; i += LANES) {
+    for (var i = lane; i < present; i += LANES) {
       let p = exp_below(weights[i] - most);
       weights[i] = p;
       result.total += p;
     }
     workgroupBarrier();
 
-    for (var i = lane / WORDS; i < min(ROUND, last - round); i += readers) {
+    for (var i = lane / WORDS; i < present; i += readers) {
       if (lane < readers * WORDS) {
         let at = (start_v + (oldest + round + i) % params.slots) * WORDS;
         result.sum += weights[i] * load_cache(at + column);

@@ -102,7 +102,7 @@ test("keys split over workgroups", async () => {
 });
 
 test("one query over more keys than a round, in one workgroup and in several", async () => {
-  const T = 700;
+  const T = 1500;
   const D = 8;
   const [q, k, v] = [
     numbers([B, H, 1, D], -2, 2, 1),
@@ -110,14 +110,14 @@ test("one query over more keys than a round, in one workgroup and in several", a
     numbers([B, Hkv, T, D], -2, 2, 3),
   ];
   const { out } = attentionRef(q, k, v, q);
-  const sizes = { batch: B, keyHeads: Hkv, size: D, capacity: 1024 };
+  const sizes = { batch: B, keyHeads: Hkv, size: D, capacity: 2048 };
   // The cache as it is after T - 1 tokens.
   const slots = ref(cacheShape(sizes), (i) => {
     const [kind, b, h, t, d] = [
-      Math.floor(i / (B * Hkv * 1024 * D)),
-      Math.floor(i / (Hkv * 1024 * D)) % B,
-      Math.floor(i / (1024 * D)) % Hkv,
-      Math.floor(i / D) % 1024,
+      Math.floor(i / (B * Hkv * 2048 * D)),
+      Math.floor(i / (Hkv * 2048 * D)) % B,
+      Math.floor(i / (2048 * D)) % Hkv,
+      Math.floor(i / D) % 2048,
       i % D,
     ];
     return t < T - 1 ? at(kind === 0 ? k : v, [b, h, t, d]) : Number.NaN;

@@ -32,8 +32,10 @@ export interface PrefillOptions extends DecodeOptions {
 
 /** Workgroups that keep a device busy. */
 const ENOUGH_GROUPS = { gpu: 128, software: 2 } as const;
-/** Keys that a workgroup goes through between two barriers, and so the least that a split should have. */
-const ROUND = 256;
+/** Keys that a workgroup goes through between two barriers. */
+const ROUND = 1024;
+/** The least that a split should have. */
+const SHARE = 256;
 
 /**
  * Appends the keys and values of one new token of each sequence and attends to them and those before. Without gradient.
@@ -223,5 +225,5 @@ function launchDecode(
 /** As many splits as a device needs to be busy, unless they would have too few keys. */
 function splitsFor(device: Device, { batch, capacity }: KeyValueCache, heads: number): number {
   const enough = device.software ? ENOUGH_GROUPS.software : ENOUGH_GROUPS.gpu;
-  return Math.max(1, Math.min(Math.ceil(enough / (batch * heads)), Math.floor(capacity / ROUND)));
+  return Math.max(1, Math.min(Math.ceil(enough / (batch * heads)), Math.floor(capacity / SHARE)));
 }
