@@ -5,7 +5,7 @@ import type { Event, Failure, GenerateOptions, Settings, Size, TextId } from "./
 import { newRun, type Run, type State } from "./state.ts";
 import { count } from "./ui/format.ts";
 
-const FIRST = { model: "lstm", text: "moby-dick", seed: 1 } as const;
+const FIRST = { model: "lstm", options: {}, text: "moby-dick", seed: 1 } as const;
 
 const PREPARING = "The kernels compile, once; then the steps are fast.";
 const UNDER_WAY = "Training goes on when this page is in the background.";
@@ -14,6 +14,8 @@ const UNDER_WAY = "Training goes on when this page is in the background.";
 export interface Actions {
   open(): Promise<void>;
   change(settings: Partial<Settings>): void;
+  /** Another architecture of the same size, with the learning rate that suits it. */
+  chooseModel(model: string): void;
   resize(stop: number): void;
   readText(id: TextId, own?: string): Promise<void>;
   /** Takes a text file as the text to learn. */
@@ -114,6 +116,12 @@ export function createActions(state: State, onPiece: (text: string) => void): Ac
       state.settings.value = { ...state.settings.value, ...changed };
       void plan();
     },
+    chooseModel(model) {
+      const settings = state.settings.value;
+      if (!settings || model === settings.model) return;
+      const factor = rateOf(state, model) / rateOf(state, settings.model);
+      this.change({ model, options: {}, learningRate: Number((settings.learningRate * factor).toPrecision(3)) });
+    },
     async offerText(file) {
       const text = await attempt(() => file.text());
       if (text === null || !state.settings.value) return;
@@ -127,7 +135,10 @@ export function createActions(state: State, onPiece: (text: string) => void): Ac
     resize(stop) {
       const { value } = state.device;
       const size: Size | undefined = value.phase === "ready" ? value.report.sizes[stop] : undefined;
-      if (size) this.change(size);
+      const settings = state.settings.value;
+      if (!size || !settings) return;
+      const learningRate = Number((size.learningRate * rateOf(state, settings.model)).toPrecision(3));
+      this.change({ ...size, learningRate, options: {} });
     },
     async train() {
       const settings = state.settings.value;
@@ -241,6 +252,9 @@ function onEvent(state: State, event: Event, onPiece: (text: string) => void): v
       return;
   }
 }
+
+const rateOf = (state: State, model: string): number =>
+  state.catalogue.value.models.find(({ id }) => id === model)?.rate ?? 1;
 
 function phaseSentence(phase: string, run: Run | null): string | null {
   const at = `step ${count(run?.step.value ?? 0)}`;

@@ -11,6 +11,21 @@ export interface ModelChoice {
   readonly name: string;
   /** One line for someone who has never met it. */
   readonly about: string;
+  /** What its experts set beside width, layers and context. */
+  readonly options: readonly OptionChoice[];
+  /** Whether it sees only so many characters back. */
+  readonly windowed: boolean;
+  /** Factor on the learning rate of a size, which is right for a recurrent layer. */
+  readonly rate: number;
+}
+
+/** A size that only some models have, such as their heads. */
+export interface OptionChoice {
+  readonly name: string;
+  readonly label: string;
+  readonly min: number;
+  readonly max: number;
+  readonly step: number;
 }
 
 /** A text as the visitor chooses it. */
@@ -33,8 +48,12 @@ export interface Settings {
   readonly model: string;
   readonly text: TextId;
   readonly layers: number;
-  readonly hidden: number;
-  readonly embedding: number;
+  /** Channels of a layer: hidden units, or the width of the residual stream. */
+  readonly width: number;
+  /** Characters back that an attention layer sees; recurrent layers have no such limit. */
+  readonly context: number;
+  /** Sizes of this model that the visitor set; the others follow from the width. */
+  readonly options: Readonly<Record<string, number>>;
   readonly batch: number;
   readonly sequence: number;
   /** Training steps from the start of the run to its end. */
@@ -46,8 +65,8 @@ export interface Settings {
   readonly seed: number;
 }
 
-/** The settings that the size slider stands for; everything but model, text and seed. */
-export type Size = Omit<Settings, "model" | "text" | "seed">;
+/** The settings that the size slider stands for; everything but model, its options, text and seed. */
+export type Size = Omit<Settings, "model" | "options" | "text" | "seed">;
 
 export interface Catalogue {
   readonly models: readonly ModelChoice[];
@@ -74,6 +93,8 @@ export interface Plan {
   readonly parameters: number;
   /** Bytes on the GPU while training: weights, gradients, optimiser state, activations. */
   readonly memoryBytes: number;
+  /** The value of each of the model's options, set or not. */
+  readonly options: Readonly<Record<string, number>>;
   /** Why this cannot run here and what to change; null if it can. */
   readonly obstacle: string | null;
 }

@@ -24,7 +24,7 @@ function row(run: Run, state: State): HTMLTableRowElement {
   const swatch = make("span", "swatch");
   swatch.style.setProperty("--swatch", `var(${modelToken(settings.model)})`);
   const name = models.find(({ id }) => id === settings.model)?.name ?? settings.model;
-  const model = make("td", "", `${name} ${settings.layers} × ${settings.hidden}`);
+  const model = make("td", "", `${name} ${settings.layers} × ${settings.width}`);
   model.prepend(swatch);
   const text = texts.find(({ id }) => id === settings.text)?.name ?? settings.text;
   const step = make("td", "number");

@@ -4,13 +4,14 @@ import type { ModelChoice, Plan, ScheduleName, Settings } from "../protocol.ts";
 import type { State } from "../state.ts";
 import { byId, make, onChoice } from "./dom.ts";
 import { brief, bytes, count } from "./format.ts";
+import { mountOptions } from "./options.ts";
 import { modelToken } from "./theme.ts";
 
 /** The number fields of the More panel and the setting that each of them holds. */
 const FIELDS = {
   layers: "layers",
-  hidden: "hidden",
-  embedding: "embedding",
+  width: "width",
+  context: "context",
   batch: "batch",
   sequence: "sequence",
   steps: "steps",
@@ -27,6 +28,7 @@ export function mountSettings(state: State, actions: Actions): void {
   const size = byId("size", HTMLInputElement);
   const schedule = byId("schedule", HTMLSelectElement);
   const plan = byId("plan");
+  const context = byId("context", HTMLInputElement);
   const fields = Object.entries(FIELDS).map(([id, name]) => ({ input: byId(id, HTMLInputElement), name }));
 
   form.addEventListener("submit", (event) => event.preventDefault());
@@ -40,7 +42,7 @@ export function mountSettings(state: State, actions: Actions): void {
 
   effect(() => {
     models.replaceChildren(...state.catalogue.value.models.map(row));
-    onChoice("model", (model) => actions.change({ model }));
+    onChoice("model", (model) => actions.chooseModel(model));
   });
 
   effect(() => {
@@ -49,14 +51,18 @@ export function mountSettings(state: State, actions: Actions): void {
       radio.checked = radio.value === settings?.model;
       radio.disabled = settings === null;
     }
-    about.textContent = state.catalogue.value.models.find(({ id }) => id === settings?.model)?.about ?? "";
     size.disabled = schedule.disabled = settings === null;
     for (const { input, name } of fields) {
       input.disabled = settings === null;
       if (settings) input.value = String(settings[name]);
     }
+    const chosen = state.catalogue.value.models.find(({ id }) => id === settings?.model);
+    about.textContent = chosen?.about ?? "";
+    context.disabled = !chosen?.windowed;
     if (settings) schedule.value = settings.schedule;
   });
+
+  mountOptions(state, actions);
 
   effect(() => {
     const { value } = state.plan;

@@ -42,7 +42,10 @@ export function colour(token: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(token).trim();
 }
 
-/** The token of an architecture's colour. */
+const COLOURED = ["rnn", "gru", "lstm", "transformer", "rwkv4", "rwkv5", "rwkv6", "rwkv7"];
+
+/** The token of an architecture's colour; forms of one version share it, as in `rwkv5.1` and `rwkv5.2`. */
 export function modelToken(model: string): string {
-  return ["rnn", "gru", "lstm"].includes(model) ? `--${model}` : "--other";
+  const architecture = model.split(".")[0] as string;
+  return COLOURED.includes(architecture) ? `--${architecture}` : "--other";
 }

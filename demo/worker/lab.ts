@@ -1,7 +1,6 @@
 import type { Device } from "../../src/gpu/device.ts";
 import { DeviceLostError, ValueError } from "../../src/gpu/errors.ts";
 import { openDevice } from "../../src/gpu/open.ts";
-import { modelKinds } from "../../src/models/registry.ts";
 import type {
   Calls,
   Catalogue,
@@ -20,6 +19,7 @@ import type {
 } from "../protocol.ts";
 import { failureOf } from "./failure.ts";
 import { nextMilestone } from "./milestones.ts";
+import { modelChoices } from "./models.ts";
 import { deviceName } from "./name.ts";
 import { patiently } from "./patiently.ts";
 import { planRun } from "./plan.ts";
@@ -62,11 +62,7 @@ export class Lab implements Answers {
 
   async catalogue(base: string): Promise<Catalogue> {
     this.texts = new Texts(base);
-    // The page can only set the sizes of models with hidden units: RNN, GRU, LSTM.
-    const models = modelKinds
-      .filter(({ options }) => options.some(({ name }) => name === "hiddenSize"))
-      .map(({ kind, label, summary }) => ({ id: kind, name: label, about: summary }));
-    return { models, texts: textChoices };
+    return { models: modelChoices, texts: textChoices };
   }
 
   async open(seen: SeenLimits): Promise<DeviceReport> {

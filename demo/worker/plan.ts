@@ -4,6 +4,7 @@ import { modelKind } from "../../src/models/registry.ts";
 import { splitIds } from "../../src/text/corpus.ts";
 import type { Plan, SeenLimits, Settings } from "../protocol.ts";
 import { plain } from "./failure.ts";
+import { configOf, optionsOf } from "./models.ts";
 import type { ReadText } from "./texts.ts";
 
 /** Weights, gradients and AdamW's two moments. */
@@ -11,46 +12,74 @@ const COPIES = 4;
 const BYTES = 4;
 /** Row blocks of the recurrent weights: what a cell computes for each hidden unit. */
 const GATES: Readonly<Record<string, number>> = { rnn: 1, gru: 3, lstm: 4 };
-
-/** The engine's configuration of the chosen model. */
-export function configOf(settings: Settings, vocabSize: number): ModelConfig {
-  return {
-    kind: settings.model,
-    vocabSize,
-    embeddingSize: settings.embedding,
-    hiddenSize: settings.hidden,
-    numLayers: settings.layers,
-    dropout: 0,
-  };
-}
+/** Values that a layer keeps a channel and position, measured: peak bytes of training at two depths. */
+const KEPT: Readonly<Record<string, number>> = {
+  ...{ transformer: 22, rwkv4: 29, "rwkv5.1": 34, "rwkv5.2": 34, rwkv6: 70, rwkv7: 65 },
+};
+const KEPT_AT_MOST = Math.max(...Object.values(KEPT));
+/** A layer's gradients that exist beside what all layers keep, in layers. */
+const BACKWARD = 0.6;
+/** The inner width of a feed-forward layer, in channels. */
+const INNER = 4;
 
 /** What a run would need on a device of these limits, or why it cannot run. Builds nothing. */
 export function planRun(settings: Settings, text: ReadText, limits: SeenLimits): Plan {
-  const { batch, sequence, hidden, layers, embedding } = settings;
-  const vocabulary = text.tokenizer.vocabSize;
-  const gates = GATES[settings.model] ?? 1;
-  const positions = batch * sequence;
-  const parameters = modelKind(settings.model).parameterCount(configOf(settings, vocabulary));
-  // Each position keeps its gates and their gradients, four values a unit, and the logits with their gradient.
-  const activations = positions * (layers * hidden * (2 * gates + 4) + 2 * embedding + 3 * vocabulary);
-  const bound = [
-    { what: "The recurrent weights of a layer", values: gates * hidden * hidden, cure: "Choose a smaller width" },
-    {
-      what: "The gates of a batch",
-      values: gates * hidden * positions,
-      cure: "Choose a smaller width, batch or sequence",
-    },
-    { what: "The predictions of a batch", values: vocabulary * positions, cure: "Choose a smaller batch or sequence" },
-  ];
+  const vocabSize = text.tokenizer.vocabSize;
+  const config = configOf(settings, vocabSize);
+  const options = optionsOf(config);
+  const refused = (sentence: string): Plan => ({ parameters: 0, memoryBytes: 0, options, obstacle: sentence });
+  const { channels = 0, heads = 1 } = config as { channels?: number; heads?: number };
+  if (channels % heads !== 0)
+    return refused(`A width of ${channels} does not divide into ${heads} heads. Choose heads that divide it.`);
+  let parameters: number;
+  try {
+    parameters = modelKind(settings.model).parameterCount(config);
+  } catch (error) {
+    if (error instanceof OstinatoError) return refused(plain(error.message));
+    throw error;
+  }
   const limit = Math.min(limits.maxStorageBufferBindingSize, limits.maxBufferSize);
-  const tooLarge = bound.find(({ values }) => values * BYTES > limit);
+  const tooLarge = largest(settings, vocabSize).find(({ values }) => values * BYTES > limit);
   return {
     parameters,
-    memoryBytes: BYTES * (COPIES * parameters + activations),
+    memoryBytes: BYTES * (COPIES * parameters + activations(settings, config)),
+    options,
     obstacle: tooLarge
       ? `${tooLarge.what} take ${mebibytes(tooLarge.values * BYTES)} MB, and this device binds at most ${mebibytes(limit)} MB at once. ${tooLarge.cure}.`
       : textObstacle(settings, text),
   };
+}
+
+/** Values that a training step keeps for its backward pass. */
+function activations({ model, batch, sequence, width, layers }: Settings, config: ModelConfig): number {
+  const gates = GATES[model];
+  // A recurrent layer keeps its gates and their gradients, and four values a unit.
+  const each = gates
+    ? layers * width * (2 * gates + 4) + 2 * Number(config.embeddingSize)
+    : (layers + BACKWARD) * width * (KEPT[model] ?? KEPT_AT_MOST);
+  // The logits, their gradient and their softmax.
+  return batch * sequence * (each + 3 * config.vocabSize);
+}
+
+/** The tensors of a model that may be larger than a device binds at once. */
+function largest({ model, batch, sequence, width }: Settings, vocabSize: number) {
+  const positions = batch * sequence;
+  const gates = GATES[model];
+  const cure = "Choose a smaller width";
+  const cures = `${cure}, batch or sequence`;
+  const layer = gates
+    ? [
+        { what: "The recurrent weights of a layer", values: gates * width * width, cure },
+        { what: "The gates of a batch", values: gates * width * positions, cure: cures },
+      ]
+    : [
+        { what: "The weights of a feed-forward layer", values: INNER * width * width, cure },
+        { what: "The inner values of a batch", values: INNER * width * positions, cure: cures },
+      ];
+  return [
+    ...layer,
+    { what: "The predictions of a batch", values: vocabSize * positions, cure: "Choose a smaller batch or sequence" },
+  ];
 }
 
 const mebibytes = (bytes: number): string => Math.ceil(bytes / 2 ** 20).toLocaleString("en");

@@ -2,7 +2,7 @@ import { generate } from "../../src/generate/generate.ts";
 import { Session } from "../../src/generate/session.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import type { LanguageModel } from "../../src/models/language.ts";
-import { createModel } from "../../src/models/registry.ts";
+import { createModel, modelKind } from "../../src/models/registry.ts";
 import { AdamW } from "../../src/optim/adam.ts";
 import { constantLr, linearWarmupDecay, type Schedule, warmupCosine } from "../../src/optim/schedule.ts";
 import { Random } from "../../src/tensor/philox.ts";
@@ -12,7 +12,7 @@ import type { Tokenizer } from "../../src/text/tokenizer.ts";
 import { readCheckpoint, saveCheckpoint } from "../../src/train/checkpoint.ts";
 import { Trainer, type TrainerState, type TrainReport } from "../../src/train/trainer.ts";
 import type { GenerateOptions, GenerateReport, HeldOutPoint, Point, RunReport, Sample, Settings } from "../protocol.ts";
-import { configOf } from "./plan.ts";
+import { configOf } from "./models.ts";
 import { checkSaved, type Saved } from "./saved.ts";
 import { Story } from "./story.ts";
 import type { ReadText, Texts } from "./texts.ts";
@@ -116,7 +116,7 @@ export class Run {
       optimizer,
       batches,
       schedule: scheduleOf(this.settings),
-      carryState: true,
+      carryState: modelKind(this.model.config.kind).recurrent,
       validation,
       reportEveryMs: 200,
       onReport: (report) => this.took(report),

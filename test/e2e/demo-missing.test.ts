@@ -83,13 +83,13 @@ test("a model that the device cannot bind is refused before it starts, with the 
     };
   });
   await enabled("#train");
-  await fill("#hidden", "4096");
+  await fill("#width", "4096");
   const sentence = await until("#plan", (now) => /binds at most/.test(now), SOON);
   expect(sentence).toBe(
     "The recurrent weights of a layer take 256 MB, and this device binds at most 128 MB at once. Choose a smaller width.",
   );
   expect(await page.$eval("#train", (button) => (button as HTMLButtonElement).disabled)).toBe(true);
-  await fill("#hidden", "64");
+  await fill("#width", "64");
   await enabled("#train");
   expect(errors).toEqual([]);
   await page.close();

@@ -25,7 +25,13 @@ async function chooseSmall({ page, fill, enabled }: Visit): Promise<void> {
   await enabled("#train", PATIENCE);
   await page.click('input[name="text"][value="names"]');
   await fill("#size", "0");
-  for (const [field, value] of Object.entries({ hidden: 32, embedding: 16, batch: 8, sequence: 16, steps: STEPS }))
+  for (const [field, value] of Object.entries({
+    width: 32,
+    "option-embeddingSize": 16,
+    batch: 8,
+    sequence: 16,
+    steps: STEPS,
+  }))
     await fill(`#${field}`, String(value));
   await fill("#learning-rate", "0.02");
   await enabled("#train");
@@ -106,6 +112,35 @@ test("a visitor trains, watches, talks, saves, comes back and goes on", { timeou
   await page.click("#stop");
   await until("#status", (now) => now.startsWith("Stopped"), PATIENCE);
   expect(first.errors).toEqual([]);
+  await page.close();
+});
+
+test("a Transformer and an RWKV learn the same text and answer; their curves stay", {
+  timeout: 3 * PATIENCE,
+}, async () => {
+  const visitor = await visit(demo);
+  const { page, until, text, fill, enabled } = visitor;
+  await chooseSmall(visitor);
+  const symbols = await until("#text-report", (now) => /different$/.test(now));
+  const untrained = Math.log(Number(/(\d+) different/.exec(symbols)?.[1]));
+  for (const model of ["transformer", "rwkv7"]) {
+    await page.click(`input[name="model"][value="${model}"]`);
+    await fill("#option-heads", "2");
+    await fill("#steps", "30");
+    expect(await page.$eval("#context", (field) => (field as HTMLInputElement).disabled)).toBe(model === "rwkv7");
+    await enabled("#train");
+    await page.click("#train");
+    await until("#status", (now) => now.startsWith("The run is complete"), PATIENCE);
+    expect(Number(await text("#read-held")), model).toBeLessThan(untrained - 0.4);
+    await ask(visitor, "Ma");
+    expect(await text("#status"), model).toMatch(/^The run is complete/);
+    // A young model may write only line ends.
+    expect(await page.$eval("#answer", (element) => element.textContent?.length), model).toBe("Ma".length + 24);
+  }
+  const names = await page.$$eval("#runs tr", (rows) => rows.map((row) => row.textContent ?? ""));
+  expect(names.some((name) => name.includes("Transformer 1 × 32"))).toBe(true);
+  expect(names.some((name) => name.includes("RWKV-7 1 × 32"))).toBe(true);
+  expect(visitor.errors).toEqual([]);
   await page.close();
 });
 

@@ -1,14 +1,19 @@
 /** The demo's logic apart from page, worker and device. */
 import { expect, test } from "vitest";
 import { Curve } from "../../demo/curve.ts";
-import type { Point } from "../../demo/protocol.ts";
+import type { Point, Settings } from "../../demo/protocol.ts";
 import { brief, bytes, duration, milliseconds, rate } from "../../demo/ui/format.ts";
+import { modelToken } from "../../demo/ui/theme.ts";
 import { plain } from "../../demo/worker/failure.ts";
 import { nextMilestone } from "../../demo/worker/milestones.ts";
+import { configOf, modelChoices } from "../../demo/worker/models.ts";
 import { deviceName } from "../../demo/worker/name.ts";
+import { planRun } from "../../demo/worker/plan.ts";
 import { checkSaved } from "../../demo/worker/saved.ts";
 import { Story } from "../../demo/worker/story.ts";
 import { Turns } from "../../demo/worker/turns.ts";
+import { modelKind, modelKinds } from "../../src/models/registry.ts";
+import type { Tokenizer } from "../../src/text/tokenizer.ts";
 
 const point = (step: number): Point => ({
   step,
@@ -116,8 +121,9 @@ test("a file's description of a run is checked field by field", () => {
     model: "lstm",
     text: "names",
     layers: 1,
-    hidden: 32,
-    embedding: 16,
+    width: 32,
+    context: 64,
+    options: { embeddingSize: 16 },
     batch: 8,
     sequence: 16,
     steps: 80,
@@ -135,8 +141,64 @@ test("a file's description of a run is checked field by field", () => {
     { settings: { ...settings, batch: 0 }, history },
     { settings: { ...settings, text: "elsewhere" }, history },
     { settings: { ...settings, learningRate: "high" }, history },
+    { settings: { ...settings, options: { heads: "many" } }, history },
     { settings, history: { ...history, points: [{ step: 1 }] } },
     { settings, history: { ...history, samples: "none" } },
   ])
     expect(() => checkSaved(wrong), JSON.stringify(wrong)).toThrow(/no run of this page/);
+});
+
+const text = (characters: number) => ({
+  text: "",
+  ids: new Int32Array(characters),
+  tokenizer: { vocabSize: 64 } as Tokenizer,
+});
+const limits = { maxStorageBufferBindingSize: 128 * 2 ** 20, maxBufferSize: 256 * 2 ** 20 };
+const chosen = (model: string, more: Partial<Settings> = {}): Settings => ({
+  ...{ model, options: {}, text: "names", width: 64, layers: 2, context: 64, batch: 16, sequence: 64, steps: 80 },
+  ...{ learningRate: 0.01, schedule: "cosine", clip: 1, seed: 1 },
+  ...more,
+});
+
+test("every kind of the registry is offered, coloured, and planned", () => {
+  expect(modelChoices.map(({ id }) => id)).toEqual(modelKinds.map(({ kind }) => kind));
+  for (const { id, options } of modelChoices) {
+    expect(modelToken(id), id).not.toBe("--other");
+    const plan = planRun(chosen(id), text(20_000), limits);
+    expect(plan.obstacle, id).toBeNull();
+    expect(plan.parameters, id).toBe(modelKind(id).parameterCount(configOf(chosen(id), 64)));
+    expect(Object.keys(plan.options), id).toEqual(options.map(({ name }) => name));
+  }
+  expect(
+    new Set(["rnn", "gru", "lstm", "transformer", "rwkv4", "rwkv5.2", "rwkv6", "rwkv7"].map(modelToken)).size,
+  ).toBe(8);
+});
+
+test("what a visitor sets of a model reaches its configuration, and nothing of another model does", () => {
+  expect(configOf(chosen("transformer", { context: 32, options: { heads: 8, embeddingSize: 16 } }), 64)).toMatchObject({
+    ...{ kind: "transformer", channels: 64, heads: 8, contextLength: 32, numLayers: 2, vocabSize: 64 },
+  });
+  expect(configOf(chosen("transformer", { options: { embeddingSize: 16 } }), 64)).not.toHaveProperty("embeddingSize");
+  expect(planRun(chosen("lstm", { options: { embeddingSize: 24 } }), text(20_000), limits).options).toMatchObject({
+    embeddingSize: 24,
+  });
+});
+
+test("a plan refuses what cannot be built or bound, and says what to change", () => {
+  const obstacle = (model: string, more: Partial<Settings>) => planRun(chosen(model, more), text(2e5), limits).obstacle;
+  const heads = "A width of 64 does not divide into 7 heads. Choose heads that divide it.";
+  expect(obstacle("transformer", { options: { heads: 7 } })).toBe(heads);
+  expect(obstacle("rwkv7", { options: { heads: 7 } })).toBe(heads);
+  expect(obstacle("transformer", { options: { heads: 64 } })).toMatch(/^Rotary positions need heads of even size/);
+  expect(obstacle("rwkv6", { width: 4096 })).toMatch(/^The weights of a feed-forward layer take 256 MB, .* Choose/);
+});
+
+/** Peak bytes of three training steps with 64 symbols, width 64 and 2 layers, measured on a device. */
+test("planned memory is near what training takes", () => {
+  const measured = { lstm: 6.99, transformer: 18.3, rwkv4: 21.7, "rwkv5.2": 25.9, rwkv6: 49.2, rwkv7: 44.4 };
+  for (const [model, megabytes] of Object.entries(measured)) {
+    const ratio = planRun(chosen(model), text(20_000), limits).memoryBytes / (megabytes * 1e6);
+    expect(ratio, model).toBeGreaterThan(0.8);
+    expect(ratio, model).toBeLessThan(1.3);
+  }
 });
