@@ -58,9 +58,10 @@ export class RwkvBlock extends Module {
   /** @param firstValue values of the first block, which those of version 7 hand on */
   forward(input: Tensor, state?: BlockState, firstValue?: Tensor): BlockResult {
     const x = this.norm0 ? this.norm0.forward(input) : input;
-    const att = this.att.forward(this.norm1.forward(x), state?.att, firstValue);
-    const mixed = add(x, att.y);
-    const ffn = this.ffn.forward(this.norm2.forward(mixed), state?.ffn);
-    return { x: add(mixed, ffn.y), state: { att: att.state, ffn: ffn.state }, firstValue: att.firstValue };
+    const before = this.norm1.add(x, null);
+    const att = this.att.forward(before.y, state?.att, firstValue);
+    const between = this.norm2.add(before.stream, att.y);
+    const ffn = this.ffn.forward(between.y, state?.ffn);
+    return { x: add(between.stream, ffn.y), state: { att: att.state, ffn: ffn.state }, firstValue: att.firstValue };
   }
 }

@@ -1,10 +1,7 @@
 import type { Device } from "../../gpu/device.ts";
-import { add, mul, sub } from "../../ops/binary.ts";
 import { matmul } from "../../ops/matmul.ts";
-import { rmsNorm } from "../../ops/norm.ts";
-import { sum } from "../../ops/reduce.ts";
-import { reshape } from "../../ops/reshape.ts";
-import { affine, neg, sigmoid, softplus, tanh } from "../../ops/unary.ts";
+import { sigmoid, tanh } from "../../ops/unary.ts";
+import { deltaFinish, deltaKeys, valueResidual } from "../../ops/wkv/delta.ts";
 import { tokenShift } from "../../ops/wkv/shift.ts";
 import { wkv7 } from "../../ops/wkv/wkv7.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -14,9 +11,6 @@ import { HeadNorm, headSize, intoHeads } from "./heads.ts";
 import { fall, orthogonal, rise, valuesOf } from "./init.ts";
 import { Projection } from "./projection.ts";
 import type { TimeMixOptions, TimeMixResult, TimeMixState } from "./types.ts";
-
-/** Keeps a removal key of zeros from being divided by zero: squared, as the norm is compared with 1e-12. */
-const TINY = 1e-24;
 
 /** In the order in which they are mixed. */
 const MIXED = ["r", "w", "k", "v", "a", "g"] as const;
@@ -28,7 +22,6 @@ const MIXED = ["r", "w", "k", "v", "a", "g"] as const;
  */
 export class TimeMix7 extends Module {
   private readonly heads: number;
-  private readonly size: number;
   private readonly mixes: readonly Parameter[];
   private readonly decay: LowRank;
   private readonly rate: LowRank;
@@ -48,7 +41,6 @@ export class TimeMix7 extends Module {
     super();
     const size = headSize(C, heads);
     this.heads = heads;
-    this.size = size;
     const d = (c: number) => c / C;
     const line = (c: number) => c / Math.max(C - 1, 1) - 0.5;
     const zigzag = (c: number) => {
@@ -97,20 +89,30 @@ export class TimeMix7 extends Module {
     const { mixed, last } = tokenShift(x, state?.shift ?? null, this.mixes);
     const [xr, xw, xk, xv, xa, xg] = mixed as [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor];
     const r = this.receptance.forward(xr);
-    const key = this.key.forward(xk);
     const own = this.value.forward(xv);
-    const w = affine(softplus(neg(through(xw, this.decay, true))), -1, -0.5);
-    const rate = sigmoid(through(xa, this.rate));
     const v =
-      this.residual && firstValue ? add(own, mul(sub(firstValue, own), sigmoid(through(xv, this.residual)))) : own;
-    const removal = affine(rmsNorm(intoHeads(mul(key, this.keyScale), heads), null, TINY), 1 / Math.sqrt(this.size));
-    const k = mul(key, add(1, mul(add(rate, -1), this.keyRate)));
-    const [rh, kh, vh, ah] = [r, k, v, rate].map((one) => intoHeads(one, heads)) as [Tensor, Tensor, Tensor, Tensor];
-    const { y, state: wkv } = wkv7(rh, intoHeads(w, heads), kh, vh, neg(removal), mul(removal, ah), state?.wkv);
-    const present = mul(sum(mul(mul(rh, kh), this.bonus), -1, { keepDims: true }), vh);
-    const whole = add(this.norm.forward(y), reshape(present, x.shape));
+      this.residual && firstValue
+        ? valueResidual(own, firstValue, through(xv, this.residual), this.residual.offset)
+        : own;
+    const { w, k, a, b } = deltaKeys(
+      this.key.forward(xk),
+      through(xw, this.decay, true),
+      through(xa, this.rate),
+      heads,
+      { w0: this.decay.offset, a0: this.rate.offset, keyScale: this.keyScale, keyRate: this.keyRate },
+    );
+    const [rh, wh, kh, vh, ah, bh] = [r, w, k, v, a, b].map((one) => intoHeads(one, heads)) as [
+      Tensor,
+      Tensor,
+      Tensor,
+      Tensor,
+      Tensor,
+      Tensor,
+    ];
+    const { y, state: wkv } = wkv7(rh, wh, kh, vh, ah, bh, state?.wkv);
     const gate = matmul(sigmoid(matmul(xg, this.gateIn)), this.gateOut);
-    return { y: this.output.forward(mul(whole, gate)), state: { shift: last, wkv }, firstValue: firstValue ?? v };
+    const whole = deltaFinish(this.norm.forward(y), r, k, v, gate, heads, this.bonus);
+    return { y: this.output.forward(whole), state: { shift: last, wkv }, firstValue: firstValue ?? v };
   }
 }
 
@@ -122,10 +124,10 @@ interface LowRank {
   readonly outer: Parameter;
 }
 
-/** offset + x inner outer, with tanh in between or not. */
-function through(x: Tensor, { offset, inner, outer }: LowRank, bent = false): Tensor<"f32"> {
+/** x inner outer, with tanh in between or not. */
+function through(x: Tensor, { inner, outer }: LowRank, bent = false): Tensor<"f32"> {
   const low = matmul(x, inner);
-  return add(matmul(bent ? tanh(low) : low, outer), offset);
+  return matmul(bent ? tanh(low) : low, outer);
 }
 
 /** The published inner size of a low-rank map: about factor sqrt(C), in steps of 32. */
