@@ -4,83 +4,96 @@
 // Backward, with gradients of w, key, a and b, and m = k k_k, f its inverse length, e = db rate - da:
 //   dm = f (e - n sum(n e)),  drate = k k_a dkey + n db,  dk = dkey (1 + (rate - 1) k_a) + dm k_k
 //   d(a0 + da) = drate rate (1 - rate),  dz = dw sigmoid(-z),  dk_k = sum of dm k,  dk_a = sum of dkey k (rate - 1)
-// Shapes: R = B T rows, H heads of N channels, C = H N. Planes (R, C) begin at multiples of `plane` values.
+// Shapes: R = B T rows, H heads of N channels, C = H N. Planes (R, C) begin at multiples of `plane` words.
 // `kept` holds w, key, a, b for the recurrence, then z and rate for backward, then k_k and k_a.
 // `grads` takes those of k, of z and of a0 + da, then the terms of dk_k and dk_a a row, to be summed over the rows.
-// Dispatch: ceil(R H / HEADS) workgroups; SHARE invocations work on a head.
+// A word is a channel, or four where N allows vec4f.
+// Dispatch: ceil(R H / ROWS) workgroups, LANES invocations a head.
 // Source: Peng et al. 2025, https://arxiv.org/abs/2503.14456, section 4.
 
-const SHARE: u32 = 16u;  // invocations a head
-const HEADS: u32 = 4u;   // heads a workgroup
-const LANES: u32 = 64u;  // SHARE HEADS
+alias word = vec4f;         // or f32
+const WIDTH: u32 = 4u;      // channels of a word
+override LANES: u32 = 8u;   // invocations a head
+override ROWS: u32 = 8u;    // heads a workgroup
 const TINY: f32 = 1e-12;
 
 struct Params {
   all: u32,       // R H
-  size: u32,      // N
-  channels: u32,  // C
-  plane: u32,     // values from a plane to the next
+  words: u32,     // of a head
+  row: u32,       // words of a row
+  plane: u32,     // words from a plane to the next
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> k: array<f32>;            // (R, C)
-@group(0) @binding(2) var<storage, read> wide: array<f32>;         // (R, C): dw
-@group(0) @binding(3) var<storage, read> rates: array<f32>;        // (R, C): da
-@group(0) @binding(4) var<storage, read> w0: array<f32>;           // (C)
-@group(0) @binding(5) var<storage, read> a0: array<f32>;           // (C)
-@group(0) @binding(6) var<storage, read> k_k: array<f32>;          // (C)
-@group(0) @binding(7) var<storage, read> k_a: array<f32>;          // (C)
-@group(0) @binding(8) var<storage, read_write> made: array<f32>;   // (6, R, C); then (2, C)
-@group(0) @binding(9) var<storage, read> kept: array<f32>;         // (6, R, C); then (2, C): made
-@group(0) @binding(10) var<storage, read> dw: array<f32>;          // (R, C)
-@group(0) @binding(11) var<storage, read> dkey: array<f32>;        // (R, C)
-@group(0) @binding(12) var<storage, read> da: array<f32>;          // (R, C)
-@group(0) @binding(13) var<storage, read> db: array<f32>;          // (R, C)
-@group(0) @binding(14) var<storage, read_write> grads: array<f32>; // (5, R, C)
+@group(0) @binding(1) var<storage, read> k: array<word>;            // (R, C)
+@group(0) @binding(2) var<storage, read> wide: array<word>;         // (R, C): dw
+@group(0) @binding(3) var<storage, read> rates: array<word>;        // (R, C): da
+@group(0) @binding(4) var<storage, read> w0: array<word>;           // (C)
+@group(0) @binding(5) var<storage, read> a0: array<word>;           // (C)
+@group(0) @binding(6) var<storage, read> k_k: array<word>;          // (C)
+@group(0) @binding(7) var<storage, read> k_a: array<word>;          // (C)
+@group(0) @binding(8) var<storage, read_write> made: array<word>;   // (6, R, C); then (2, C)
+@group(0) @binding(9) var<storage, read> kept: array<word>;         // (6, R, C); then (2, C): made
+@group(0) @binding(10) var<storage, read> dw: array<word>;          // (R, C)
+@group(0) @binding(11) var<storage, read> dkey: array<word>;        // (R, C)
+@group(0) @binding(12) var<storage, read> da: array<word>;          // (R, C)
+@group(0) @binding(13) var<storage, read> db: array<word>;          // (R, C)
+@group(0) @binding(14) var<storage, read_write> grads: array<word>; // (5, R, C)
 
-var<workgroup> terms: array<vec2f, LANES>;
+var<workgroup> terms: array<vec2f, LANES * ROWS>;
 
-fn sigmoid(x: f32) -> f32 {
-  let e = exp(-min(abs(x), 80.0));
-  return select(e, 1.0, x >= 0.0) / (1.0 + e);
+fn sigmoid(x: word) -> word {
+  let e = exp(-min(abs(x), word(80.0)));
+  return select(e, word(1.0), x >= word(0.0)) / (1.0 + e);
 }
 
 // log(1 + e^x), to all digits where it is small.
-fn softplus(x: f32) -> f32 {
-  let e = exp(-min(abs(x), 80.0));
-  let tail = select(log(1.0 + e), e * (1.0 - e * (0.5 - e * 0.33333333)), e < 0.01);
-  return max(x, 0.0) + tail;
+fn softplus(x: word) -> word {
+  let e = exp(-min(abs(x), word(80.0)));
+  let tail = select(log(1.0 + e), e * (1.0 - e * (0.5 - e * 0.33333333)), e < word(0.01));
+  return max(x, word(0.0)) + tail;
 }
 
-// Sums of the terms of a head's lanes, after a barrier.
-fn head_sums(lane: u32) -> vec2f {
+fn sum_of(v: word) -> f32 {
+  let w = vec4f(v);
+  if (WIDTH == 1u) {
+    return w.x;
+  }
+  return (w.x + w.y) + (w.z + w.w);
+}
+
+// The terms of all lanes of a head; `first` is the place of its first lane.
+fn head_sum(own: vec2f, lane: u32, first: u32) -> vec2f {
+  if (LANES == 1u) {
+    return own;
+  }
+  terms[first + lane] = own;
+  workgroupBarrier();
   var total = vec2f(0.0);
-  let start = lane / SHARE * SHARE;
-  for (var i = start; i < start + SHARE; i++) {
+  for (var i = first; i < first + LANES; i++) {
     total += terms[i];
   }
   return total;
 }
 
-@compute @workgroup_size(LANES)
+@compute @workgroup_size(LANES, ROWS)
 fn forward(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_id) local: vec3u,
 ) {
-  let head = (group.x + group.y * groups.x) * HEADS + lane / SHARE;
-  let inside = head < params.all;
-  let start = head * params.size;
-  let column = start % params.channels;
+  let head = (group.x + group.y * groups.x) * ROWS + local.y;
+  let first = local.y * LANES;
+  let words = select(0u, params.words, head < params.all);
+  let start = head * params.words;
+  let column = start % params.row;
   var squares = 0.0;
-  for (var n = lane % SHARE; inside && n < params.size; n += SHARE) {
+  for (var n = local.x; n < words; n += LANES) {
     let m = k[start + n] * k_k[column + n];
-    squares += m * m;
+    squares += sum_of(m * m);
   }
-  terms[lane] = vec2f(squares, 0.0);
-  workgroupBarrier();
-  let scale = 1.0 / max(sqrt(head_sums(lane).x), TINY);
-  for (var n = lane % SHARE; inside && n < params.size; n += SHARE) {
+  let scale = 1.0 / max(sqrt(head_sum(vec2f(squares, 0.0), local.x, first).x), TINY);
+  for (var n = local.x; n < words; n += LANES) {
     let i = start + n;
     let c = column + n;
     let z = w0[c] + wide[i];
@@ -92,40 +105,39 @@ fn forward(
     made[3u * params.plane + i] = unit * rate;
     made[4u * params.plane + i] = z;
     made[5u * params.plane + i] = rate;
-    if (start < params.channels) {
+    if (start < params.row) {
       made[6u * params.plane + c] = k_k[c];
-      made[6u * params.plane + params.channels + c] = k_a[c];
+      made[6u * params.plane + params.row + c] = k_a[c];
     }
   }
 }
 
-@compute @workgroup_size(LANES)
+@compute @workgroup_size(LANES, ROWS)
 fn backward(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_index) lane: u32,
+  @builtin(local_invocation_id) local: vec3u,
 ) {
-  let head = (group.x + group.y * groups.x) * HEADS + lane / SHARE;
-  let inside = head < params.all;
-  let start = head * params.size;
-  let weights = 6u * params.plane + start % params.channels;
+  let head = (group.x + group.y * groups.x) * ROWS + local.y;
+  let first = local.y * LANES;
+  let words = select(0u, params.words, head < params.all);
+  let start = head * params.words;
+  let weights = 6u * params.plane + start % params.row;
   var sums = vec2f(0.0);
-  for (var n = lane % SHARE; inside && n < params.size; n += SHARE) {
+  for (var n = local.x; n < words; n += LANES) {
     let i = start + n;
     let m = k[i] * kept[weights + n];
     let e = db[i] * kept[5u * params.plane + i] - da[i];
-    sums += vec2f(m * m, -kept[2u * params.plane + i] * e);
+    sums += vec2f(sum_of(m * m), -sum_of(kept[2u * params.plane + i] * e));
   }
-  terms[lane] = sums;
-  workgroupBarrier();
-  let total = head_sums(lane);
+  let total = head_sum(sums, local.x, first);
   let length = sqrt(total.x);
   let scale = 1.0 / max(length, TINY);
   let along = select(0.0, total.y, length > TINY);
-  for (var n = lane % SHARE; inside && n < params.size; n += SHARE) {
+  for (var n = local.x; n < words; n += LANES) {
     let i = start + n;
     let key_scale = kept[weights + n];
-    let key_rate = kept[weights + params.channels + n];
+    let key_rate = kept[weights + params.row + n];
     let unit = -kept[2u * params.plane + i];
     let rate = kept[5u * params.plane + i];
     let key = k[i];

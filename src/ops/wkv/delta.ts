@@ -2,11 +2,13 @@ import finishKernel from "../../../kernels/wkv/finish7.wgsl";
 import keysKernel from "../../../kernels/wkv/keys7.wgsl";
 import residualKernel from "../../../kernels/wkv/residual7.wgsl";
 import { record } from "../../autograd/graph.ts";
+import type { Device } from "../../gpu/device.ts";
 import { ShapeError } from "../../gpu/errors.ts";
 import { empty, zeros } from "../../tensor/create.ts";
 import { sameShape, show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats } from "../check.ts";
+import { launchRows } from "../rows.ts";
 import { sumPlanes } from "./planes.ts";
 import { layOut, makeRegion, windowOf } from "./region.ts";
 
@@ -26,8 +28,6 @@ export interface DeltaKeys {
   readonly b: Tensor<"f32">;
 }
 
-/** Heads a workgroup, HEADS of the kernels. */
-const HEADS = 4;
 const LANES = 64;
 
 /**
@@ -48,11 +48,10 @@ export function deltaKeys(
   const { device, shape } = k;
   const planes = { w: k.size, k: k.size, a: k.size, b: k.size, z: k.size, rate: k.size };
   const layout = layOut({ ...planes, weights: 2 * channels });
-  const params = { all: rows * heads, size: channels / heads, channels, plane: layout.at.k };
-  const groups = [Math.ceil(params.all / HEADS)] as const;
+  const { groups, knobs, params } = launchHeads(device, rows, heads, channels, layout.at.k);
   const made = makeRegion(device, layout);
   const operands = { k, wide: decay, rates, w0, a0, k_k: keyScale, k_a: keyRate };
-  device.dispatch(keysKernel, "forward", { ...operands, made }, params, groups);
+  device.dispatch(keysKernel, "forward", { ...operands, made }, params, groups, knobs);
   const part = (name: "w" | "k" | "a" | "b") => windowOf(made, layout.at[name], shape);
   const out = { w: part("w"), k: part("k"), a: part("a"), b: part("b") };
 
@@ -73,8 +72,9 @@ export function deltaKeys(
       keysKernel,
       "backward",
       { k, kept, dw, dkey, da, db, grads },
-      { ...params, plane: at.wide },
+      { ...params, plane: at.wide / knobs.WIDTH },
       groups,
+      knobs,
     );
     const starts = [at.wide, at.rates, at.scale, at.rate];
     const sums = starts.map((start, i) => ({ input: 3 + i, shape: shapes[3 + i] as readonly number[], start }));
@@ -104,10 +104,9 @@ export function deltaFinish(
   const { device, shape } = y;
   const n = y.size;
   const layout = layOut({ y: n, r: n, k: n, v: n, gate: n, bonus: n });
-  const params = { all: rows * heads, size: channels / heads, channels, plane: layout.at.r };
-  const groups = [Math.ceil(params.all / HEADS)] as const;
+  const { groups, knobs, params } = launchHeads(device, rows, heads, channels, layout.at.r);
   const out = empty(device, shape);
-  device.dispatch(finishKernel, "forward", { y, r, key: k, v, gate, bonus, out }, params, groups);
+  device.dispatch(finishKernel, "forward", { y, r, key: k, v, gate, bonus, out }, params, groups, knobs);
   const inputs = [y, r, k, v, gate, bonus];
   const bonusShape = bonus.shape;
   record("deltaFinish", [out], inputs, inputs, ([dout], sink, saved) => {
@@ -115,7 +114,7 @@ export function deltaFinish(
     const [y, r, key, v, gate, bonus] = saved as [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor];
     const { at } = layout;
     const grads = makeRegion(device, layout);
-    device.dispatch(finishKernel, "backward", { y, r, key, v, gate, bonus, dout, grads }, params, groups);
+    device.dispatch(finishKernel, "backward", { y, r, key, v, gate, bonus, dout, grads }, params, groups, knobs);
     const starts = [at.y, at.r, at.k, at.v, at.gate];
     const own = starts.map((start, i) => (sink.needs(i) ? windowOf(grads, start, shape) : null));
     const sum = { input: starts.length, shape: bonusShape, start: at.bonus };
@@ -152,6 +151,16 @@ export function valueResidual(own: Tensor, first: Tensor, mix: Tensor, v0: Tenso
     return [...windows, ...sumPlanes(grads, [{ input: 3, shape: offsetShape, start: at.mix }], rows, channels, sink)];
   });
   return v;
+}
+
+/** As many invocations a head as its channels keep busy; planes begin `plane` values apart. */
+function launchHeads(device: Device, rows: number, heads: number, channels: number, plane: number) {
+  const { words, groups, knobs } = launchRows(device, rows * heads, channels / heads);
+  return {
+    groups,
+    knobs,
+    params: { all: rows * heads, words, row: channels / knobs.WIDTH, plane: plane / knobs.WIDTH },
+  };
 }
 
 function check(
