@@ -2,12 +2,19 @@ import { join } from "node:path";
 import { defineConfig } from "vite";
 import { kernels } from "./kernels/plugin.ts";
 
-/** The library as one ES module, dist/lib/index.js. */
+const at = (path: string) => join(import.meta.dirname, path);
+
+/** Entry points of the package for pages, workers, Node and Deno; package.json names them again under `exports`. */
+const narrow = ["nn", "models", "generate", "train", "io", "text"];
+const entries = Object.fromEntries(narrow.map((name) => [name, at(`src/entries/${name}.ts`)]));
+
+/** The library: one ES module an entry point, in dist/lib; what they share is loaded once. */
 export default defineConfig({
   plugins: [kernels()],
   build: {
-    lib: { entry: join(import.meta.dirname, "src/index.ts"), formats: ["es"], fileName: "index" },
-    outDir: join(import.meta.dirname, "dist/lib"),
+    lib: { entry: { index: at("src/index.ts"), ...entries }, formats: ["es"] },
+    rolldownOptions: { output: { preserveModules: true, preserveModulesRoot: at("src"), entryFileNames: "[name].js" } },
+    outDir: at("dist/lib"),
     target: "es2022",
     minify: false,
   },

@@ -33,6 +33,7 @@ const tests: NonNullable<Extract<TestProjectConfiguration, { test?: unknown }>["
       instances: [{ browser: "chrome" }],
     },
   },
+  { ...oneByOne, name: "package", include: ["test/package/**/*.test.ts"] },
   { ...oneByOne, name: "e2e", include: ["test/e2e/**/*.test.ts"] },
 ];
 

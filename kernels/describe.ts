@@ -15,17 +15,17 @@ const SCALARS = new Set(["bool", "u32", "i32", "f32", "f16"]);
 /** `ResourceType.Uniform` of wgsl_reflect, whose types cannot be imported as values. */
 const UNIFORM = 0;
 
-function parse(source: string, name: string): { ast: Declaration[]; reflect: WgslReflect } {
+function parse(source: string, file: string): { ast: Declaration[]; reflect: WgslReflect } {
   try {
     return { ast: new WgslParser().parse(source) as unknown as Declaration[], reflect: new WgslReflect(source) };
   } catch (error) {
     // The scanner throws strings, the parser records; both texts end in the line.
     const { message } = error as { message?: string };
-    throw new Error(`kernels/${name}.wgsl: ${message ?? String(error)}`);
+    throw new Error(`${file}: ${message ?? String(error)}`);
   }
 }
 
-function readKnobs(ast: readonly Declaration[], source: string, name: string): Record<string, Knob> {
+function readKnobs(ast: readonly Declaration[], source: string, file: string): Record<string, Knob> {
   const knobs: Record<string, Knob> = {};
   for (const node of ast) {
     const kind = node.astNodeType;
@@ -35,19 +35,19 @@ function readKnobs(ast: readonly Declaration[], source: string, name: string): R
     // Only a scalar constant with a written type can be set by a caller.
     if (kind === "const" && !SCALARS.has(type)) continue;
     const equals = text.indexOf("=");
-    if (equals < 0) throw new Error(`kernels/${name}.wgsl: override ${node.name} has no default; give it one`);
+    if (equals < 0) throw new Error(`${file}: override ${node.name} has no default; give it one`);
     const value = text.slice(equals + 1, -1).trim();
     knobs[node.name] = { kind, type, value, start: node.start, end: node.end };
   }
   return knobs;
 }
 
-function readEntries(reflect: WgslReflect, name: string): Record<string, Entry> {
+function readEntries(reflect: WgslReflect, file: string): Record<string, Entry> {
   const entries: Record<string, Entry> = {};
   for (const entry of reflect.entry.compute) {
     const size = entry.attributes?.find((a) => a.name === "workgroup_size")?.value;
     if (size === undefined || size === null)
-      throw new Error(`kernels/${name}.wgsl: entry point ${entry.name} has no @workgroup_size`);
+      throw new Error(`${file}: entry point ${entry.name} has no @workgroup_size`);
     const bindings: Binding[] = entry.resources
       .filter((r) => r.binding >= 0)
       .sort((a, b) => a.binding - b.binding)
@@ -59,16 +59,16 @@ function readEntries(reflect: WgslReflect, name: string): Record<string, Entry> 
     const workgroupSize = [size].flat().map((v) => (/^\d+[ui]?$/.test(v) ? Number.parseInt(v, 10) : v));
     entries[entry.name] = { workgroupSize, bindings };
   }
-  if (Object.keys(entries).length === 0) throw new Error(`kernels/${name}.wgsl: no @compute entry point`);
+  if (Object.keys(entries).length === 0) throw new Error(`${file}: no @compute entry point`);
   return entries;
 }
 
 /** Binding numbers are dense, all in group 0, and every binding is used by some entry point. */
-function checkBindings(reflect: WgslReflect, entries: Record<string, Entry>, name: string): void {
+function checkBindings(reflect: WgslReflect, entries: Record<string, Entry>, file: string): void {
   const used = new Set(Object.values(entries).flatMap((e) => e.bindings.map((b) => b.name)));
   const declared = [...reflect.uniforms, ...reflect.storage].sort((a, b) => a.binding - b.binding);
   declared.forEach((variable, index) => {
-    const at = `kernels/${name}.wgsl: binding ${variable.name}`;
+    const at = `${file}: binding ${variable.name}`;
     if (!used.has(variable.name)) throw new Error(`${at} is used by no entry point; remove it`);
     if (variable.group !== 0) throw new Error(`${at} is in group ${variable.group}; kernels use group 0 only`);
     if (variable.binding !== index)
@@ -76,31 +76,33 @@ function checkBindings(reflect: WgslReflect, entries: Record<string, Entry>, nam
   });
 }
 
-function readParams(reflect: WgslReflect, name: string): ParamsLayout | null {
+function readParams(reflect: WgslReflect, file: string): ParamsLayout | null {
   const [uniform, ...more] = reflect.uniforms;
   if (!uniform) return null;
   if (more.length || uniform.binding !== 0 || !uniform.members)
-    throw new Error(`kernels/${name}.wgsl: the only uniform is a struct at binding 0, var<uniform> params: Params`);
+    throw new Error(`${file}: the only uniform is a struct at binding 0, var<uniform> params: Params`);
   const fields = uniform.members.map((m) => [m.name, { offset: m.offset, type: m.type.getTypeName() }]);
   return { size: Math.ceil(uniform.size / 16) * 16, fields: Object.fromEntries(fields) };
 }
 
 /**
- * Describes one kernel.
- * @param source WGSL, already stripped for a production build; spans refer to this text
- * @param name path below kernels/ without the extension, such as "elementwise/unary"
+ * Describes one kernel: what `Device.dispatch` needs to know of a .wgsl file. The build does this for files that are
+ * imported; a program without a build calls it once for each kernel of its own.
+ * @param source WGSL; spans refer to this text
+ * @param name what messages, labels and profiles call it, such as "elementwise/unary"
+ * @param file what messages about the file itself call it
  * @throws Error naming the file, when it does not parse or breaks a rule
  */
-export function describe(source: string, name: string): Kernel {
-  const { ast, reflect } = parse(source, name);
-  const entries = readEntries(reflect, name);
-  checkBindings(reflect, entries, name);
+export function describe(source: string, name: string, file = `${name}.wgsl`): Kernel {
+  const { ast, reflect } = parse(source, file);
+  const entries = readEntries(reflect, file);
+  checkBindings(reflect, entries, file);
   return {
     name,
     source,
     features: ast.filter((n) => n.astNodeType === "enable").map((n) => n.name),
-    knobs: readKnobs(ast, source, name),
+    knobs: readKnobs(ast, source, file),
     entries,
-    params: readParams(reflect, name),
+    params: readParams(reflect, file),
   };
 }

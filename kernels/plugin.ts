@@ -1,5 +1,5 @@
 /**
- * Vite plug-in: turns each kernels/**.wgsl into a typed module at build time, so that no bundle holds a
+ * Vite plug-in: turns each .wgsl file of a folder into a typed module at build time, so that no bundle holds a
  * WGSL parser. The types are declaration files under node_modules/.kernels, which `rootDirs` in
  * tsconfig.json lays over the source tree.
  */
@@ -10,8 +10,15 @@ import type { Kernel } from "../src/gpu/kernel.ts";
 import { describe } from "./describe.ts";
 import { strip } from "./strip.ts";
 
-const FOLDER = "kernels";
-const TYPES = join("node_modules", ".kernels", FOLDER);
+/** Where kernels lie. */
+export interface KernelFolder {
+  /** The folder that holds node_modules, by default that of the project. */
+  readonly root?: string;
+  /** The folder of the .wgsl files, from `root`; by default `kernels`. */
+  readonly folder?: string;
+}
+
+const TYPES = join("node_modules", ".kernels");
 const KERNEL = ".wgsl";
 const DECLARATION = ".d.wgsl.ts";
 
@@ -22,17 +29,22 @@ function list(folder: string, ending: string): string[] {
   return paths.map((path) => path.slice(0, -ending.length).split(sep).join("/")).sort();
 }
 
+const completed = ({ root = join(import.meta.dirname, ".."), folder = "kernels" }: KernelFolder) => ({ root, folder });
+
 /** Names of all kernels, such as "elementwise/unary". */
-export function kernelNames(root: string): string[] {
-  return list(join(root, FOLDER), KERNEL);
+export function kernelNames(place: KernelFolder = {}): string[] {
+  const { root, folder } = completed(place);
+  return list(join(root, folder), KERNEL);
 }
 
 /** Reads and describes the kernel called `name`; `minify` takes out comments and blanks first. */
-export function loadKernel(root: string, name: string, minify = false): Kernel {
-  const source = readFileSync(join(root, FOLDER, name + KERNEL), "utf8");
+export function loadKernel(place: KernelFolder, name: string, minify = false): Kernel {
+  const { root, folder } = completed(place);
+  const file = `${folder}/${name}${KERNEL}`;
+  const source = readFileSync(join(root, file), "utf8");
   if (!source.startsWith("//"))
-    throw new Error(`kernels/${name}.wgsl: no head comment; start with // lines that give formula, shapes and source`);
-  return describe(minify ? strip(source) : source, name);
+    throw new Error(`${file}: no head comment; start with // lines that give formula, shapes and source`);
+  return describe(minify ? strip(source) : source, name, file);
 }
 
 /** A value as a literal type, arrays as readonly tuples. */
@@ -47,12 +59,12 @@ function literalType(value: unknown): string {
 const SPAN = "readonly value: string; readonly start: number; readonly end: number";
 
 /** Text of the declaration file. Spans and text differ between builds and are no literals. */
-export function declaration(kernel: Kernel): string {
+export function declaration(kernel: Kernel, folder = "kernels"): string {
   const knobs = Object.entries(kernel.knobs).map(
     ([name, { kind, type }]) =>
       `\n    readonly ${name}: { readonly kind: ${JSON.stringify(kind)}; readonly type: ${JSON.stringify(type)}; ${SPAN} };`,
   );
-  return `// Generated from kernels/${kernel.name}.wgsl by kernels/plugin.ts.
+  return `// Generated from ${folder}/${kernel.name}.wgsl.
 declare const kernel: {
   readonly name: ${JSON.stringify(kernel.name)};
   readonly source: string;
@@ -70,14 +82,15 @@ export default kernel;
  * Brings the declaration files up to date and removes those of deleted kernels.
  * @returns what is wrong with kernels that cannot be described; they get no types
  */
-export function writeTypes(root: string): Error[] {
+export function writeTypes(place: KernelFolder = {}): Error[] {
+  const { root, folder } = completed(place);
   const errors: Error[] = [];
-  const names = kernelNames(root);
-  const stale = new Set(list(join(root, TYPES), DECLARATION));
-  for (const name of names) {
+  const types = join(root, TYPES, folder);
+  const stale = new Set(list(types, DECLARATION));
+  for (const name of kernelNames(place)) {
     try {
-      const text = declaration(loadKernel(root, name));
-      const file = join(root, TYPES, name + DECLARATION);
+      const text = declaration(loadKernel(place, name), folder);
+      const file = join(types, name + DECLARATION);
       if (!stale.delete(name) || readFileSync(file, "utf8") !== text) {
         mkdirSync(dirname(file), { recursive: true });
         writeFileSync(file, text);
@@ -86,29 +99,31 @@ export function writeTypes(root: string): Error[] {
       errors.push(error as Error);
     }
   }
-  for (const name of stale) rmSync(join(root, TYPES, name + DECLARATION), { force: true });
+  for (const name of stale) rmSync(join(types, name + DECLARATION), { force: true });
   return errors;
 }
 
-/** The plug-in; `root` is the folder that holds kernels/ and node_modules/. */
-export function kernels(root = join(import.meta.dirname, "..")): Plugin {
+/** The plug-in: modules and types of the kernels of one folder. */
+export function kernels(place: KernelFolder = {}): Plugin {
+  const { root, folder } = completed(place);
   let minify = false;
   return {
-    name: "kernels",
+    name: `kernels:${folder}`,
     configResolved(config) {
       minify = config.command === "build";
     },
     buildStart() {
-      for (const error of writeTypes(root)) this.warn(error.message);
+      for (const error of writeTypes(place)) this.warn(error.message);
     },
     watchChange(id) {
-      if (id.endsWith(KERNEL)) writeTypes(root);
+      if (id.endsWith(KERNEL)) writeTypes(place);
     },
     transform: {
       filter: { id: /\.wgsl$/ },
       handler(_, id) {
-        const name = relative(join(root, FOLDER), id).slice(0, -KERNEL.length).split(sep).join("/");
-        const kernel = loadKernel(root, name, minify);
+        const path = relative(join(root, folder), id).split(sep).join("/");
+        if (path.startsWith("../")) return null;
+        const kernel = loadKernel(place, path.slice(0, -KERNEL.length), minify);
         return { code: `export default ${JSON.stringify(kernel)};`, map: null, moduleType: "js" };
       },
     },

@@ -6,13 +6,13 @@ import { findChrome, findVulkan } from "../../scripts/chrome.ts";
 import { getGpu } from "../support/device.ts";
 import { type CompileJob, type CompileResult, compileAll } from "./compile.ts";
 
-const NAMES = kernelNames(process.cwd());
+const NAMES = kernelNames();
 
 /** The file as it lies with all entry points, its text as a production build strips it, and a kernel that must fail. */
 function jobsOf(names: readonly string[]): CompileJob[] {
   const jobs = names.flatMap((name) =>
     [false, true].map((minify) => {
-      const { source, features, entries } = loadKernel(process.cwd(), name, minify);
+      const { source, features, entries } = loadKernel({}, name, minify);
       if (minify) return { name: `${name} stripped`, source, features, entries: [] };
       return { name, source, features, entries: Object.keys(entries) };
     }),
