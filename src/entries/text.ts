@@ -7,4 +7,5 @@ export { ByteTokenizer } from "../text/bytes.ts";
 export { CharTokenizer } from "../text/characters.ts";
 export { type Corpus, readCorpus, splitIds } from "../text/corpus.ts";
 export { tokenizerFromJSON } from "../text/restore.ts";
+export { type Encoded, encodeSource, type TextSource } from "../text/source.ts";
 export type { TextStream, Tokenizer, TokenizerDescription } from "../text/tokenizer.ts";

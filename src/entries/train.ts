@@ -26,4 +26,5 @@ export {
 } from "../train/checkpoint.ts";
 export type { StepRecord } from "../train/history.ts";
 export { bitsPerToken, perplexity } from "../train/metrics.ts";
+export { type RunOptions, type RunSettings, TrainingRun } from "../train/run.ts";
 export { Trainer, type TrainerOptions, type TrainerState, type TrainReport } from "../train/trainer.ts";
