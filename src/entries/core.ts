@@ -43,6 +43,8 @@ export { type Axes, max, mean, min, type ReduceOptions, sum, sumTo } from "../op
 export { flatten, reshape, unsqueeze } from "../ops/reshape.ts";
 export { Sampler, type SamplerOptions, type SamplerState, type SamplingOptions } from "../ops/sample.ts";
 export { softmaxTop, type Top, topK } from "../ops/sampleTop.ts";
+export { type CausalConvOptions, causalConv1d } from "../ops/scan/conv.ts";
+export { type ScanOptions, selectiveScan, selectiveScanPacked } from "../ops/scan/scan.ts";
 export { chunk, slice, split } from "../ops/slice.ts";
 export { logSoftmax, softmax } from "../ops/softmax.ts";
 export { permute, transpose } from "../ops/transpose.ts";

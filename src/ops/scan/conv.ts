@@ -1,0 +1,117 @@
+import convKernel from "../../../kernels/scan/conv.wgsl";
+import { record } from "../../autograd/graph.ts";
+import { ShapeError, ValueError } from "../../gpu/errors.ts";
+import { empty, zeros } from "../../tensor/create.ts";
+import { sameShape, show } from "../../tensor/shape.ts";
+import type { Tensor } from "../../tensor/tensor.ts";
+import { checkFloats } from "../check.ts";
+import { placeOf } from "../wkv/place.ts";
+import { layOut, makeRegion, windowOf } from "../wkv/region.ts";
+
+export interface CausalConvOptions {
+  /** [C] */
+  readonly bias?: Tensor | null;
+  /** [B, K - 1, C]: the rows before the first, as the call before left them; zeros if left out. */
+  readonly state?: Tensor | null;
+  /** Applied to the result in the same launch. */
+  readonly activation?: "silu";
+}
+
+export interface CausalConvResult {
+  /** [B, T, C] */
+  readonly y: Tensor<"f32">;
+  /** [B, K - 1, C]: the last rows of x, for the steps that follow. */
+  readonly state: Tensor<"f32">;
+}
+
+/** Widest kernel: an invocation of backward keeps it in registers, four times over. */
+const WIDEST = 16;
+/** Steps of an invocation of backward, SPAN of the kernel. */
+const SPAN = 16;
+
+/**
+ * A convolution along time, one kernel a channel, that sees no later step:
+ * y_t = bias + sum_j weight[:, j] x_(t-K+1+j). One launch forward, two backward. Gu and Dao 2023,
+ * https://arxiv.org/abs/2312.00752.
+ * @param x [B, T, C]
+ * @param weight [C, 1, K] as torch.nn.Conv1d stores it with groups = C, or [C, K]; K at most 16
+ * @throws ShapeError naming the tensor that does not fit, ValueError for a kernel that is too wide
+ */
+export function causalConv1d(x: Tensor, weight: Tensor, options: CausalConvOptions = {}): CausalConvResult {
+  const { bias = null, state = null, activation } = options;
+  const { batch, steps, channels, width } = check(x, weight, bias, state);
+  const { device } = x;
+  const before = [batch, width - 1, channels] as const;
+  const y = empty(device, x.shape);
+  const after = empty(device, before);
+  const spans = Math.max(1, Math.ceil(steps / SPAN));
+  const params = { batch, steps, channels, spans, dx: 0, dbefore: 0, shares: 0 };
+  const knobs = { WIDTH: width, SILU: activation === "silu", GIVEN: state !== null, BIAS: bias !== null };
+  device.dispatch(
+    convKernel,
+    "forward",
+    { x, weight, bias: bias ?? weight, before: state ?? x, y, after },
+    params,
+    groupsOf(batch * (steps + width - 1) * channels),
+    knobs,
+  );
+  const inputs = [x, weight, ...(bias ? [bias] : []), ...(state ? [state] : [])];
+  const at = { bias: bias ? 2 : -1, state: state ? inputs.length - 1 : -1 };
+  const saved = [x, weight, bias ?? weight, state ?? x];
+  record("causalConv1d", [y, after], inputs, saved, ([dy, dafter], sink, [x, weight, bias, before]) => {
+    const shapes = { x: [batch, steps, channels], weight: weight!.shape, bias: [channels] };
+    const { at: places, size } = layOut({
+      dx: batch * steps * channels,
+      dbefore: batch * (width - 1) * channels,
+      shares: batch * spans * (width + 1) * channels,
+    });
+    const grads = makeRegion(device, { at: places, size });
+    const upstream = { dy: dy ?? zeros(device, shapes.x), dafter: dafter ?? x! };
+    const buffers = { x: x!, weight: weight!, bias: bias!, before: before!, ...upstream, grads };
+    const run = { ...params, ...places };
+    const flags = { ...knobs, UPSTREAM: Boolean(dafter) };
+    device.dispatch(convKernel, "backward", buffers, run, groupsOf(batch * spans * channels), flags);
+    const results: (Tensor | null)[] = [windowOf(grads, places.dx, shapes.x)];
+    if (sink.needs(1) || (at.bias > 0 && sink.needs(at.bias))) {
+      const dweight = placeOf(device, sink, 1, shapes.weight);
+      const dbias = knobs.BIAS ? placeOf(device, sink, at.bias, shapes.bias) : null;
+      const spare = dbias ?? { grad: empty(device, shapes.bias), accumulate: false };
+      const out = { parts: grads, dweight: dweight.grad, dbias: spare.grad };
+      const added = { ...knobs, ADD_WEIGHT: dweight.accumulate, ADD_BIAS: spare.accumulate };
+      device.dispatch(convKernel, "collect", out, run, groupsOf((width + 1) * channels), added);
+      results.push(dweight.returned, ...(dbias ? [dbias.returned] : []));
+    } else results.push(null, ...(knobs.BIAS ? [null] : []));
+    if (at.state > 0) results.push(sink.needs(at.state) ? windowOf(grads, places.dbefore, before!.shape) : null);
+    return results;
+  });
+  return { y, state: after };
+}
+
+const groupsOf = (lanes: number) => [Math.ceil(lanes / 64)] as const;
+
+function check(x: Tensor, weight: Tensor, bias: Tensor | null, state: Tensor | null) {
+  checkFloats("causalConv1d", x, weight, ...(bias ? [bias] : []), ...(state ? [state] : []));
+  if (x.shape.length !== 3) throw new ShapeError(`causalConv1d: x is ${show(x.shape)}; it must be [B, T, C]`);
+  const [batch, steps, channels] = x.shape as readonly [number, number, number];
+  const width = weight.shape.at(-1) ?? 0;
+  if (!(sameShape(weight.shape, [channels, 1, width]) || sameShape(weight.shape, [channels, width])) || width < 1) {
+    throw new ShapeError(
+      `causalConv1d: weight is ${show(weight.shape)} and x is ${show(x.shape)}; weight must be [${channels}, 1, K]`,
+    );
+  }
+  if (width > WIDEST) {
+    throw new ValueError(
+      `causalConv1d: the kernel is ${width} steps wide and can be ${WIDEST} at most; use a narrower one`,
+    );
+  }
+  if (bias && !sameShape(bias.shape, [channels])) {
+    throw new ShapeError(`causalConv1d: bias is ${show(bias.shape)}; for x ${show(x.shape)} it must be [${channels}]`);
+  }
+  const before = [batch, width - 1, channels];
+  if (state && !sameShape(state.shape, before)) {
+    throw new ShapeError(
+      `causalConv1d: state is ${show(state.shape)}; for x ${show(x.shape)} and a kernel of ${width} steps it must be ${show(before)}`,
+    );
+  }
+  return { batch, steps, channels, width };
+}
