@@ -1,5 +1,6 @@
 import { causalConv1d } from "../../../src/ops/scan/conv.ts";
 import { selectiveScan } from "../../../src/ops/scan/scan.ts";
+import { ssd } from "../../../src/ops/scan/ssd.ts";
 import { permute } from "../../../src/ops/transpose.ts";
 import { scope } from "../../../src/tensor/scope.ts";
 import type { Tensor } from "../../../src/tensor/tensor.ts";
@@ -37,5 +38,18 @@ export const kinds: Record<string, Kind> = {
         },
       );
       return { y: turned(y), hT: state };
+    }),
+  ssd: (fixture) =>
+    scope(() => {
+      const [x, dt, A, B, C] = ["x", "dt", "A", "B", "C"].map((name) => fixture.in(name)) as [
+        Tensor,
+        Tensor,
+        Tensor,
+        Tensor,
+        Tensor,
+      ];
+      const given = (name: string) => (fixture.has(`in.${name}`) ? fixture.in(name) : null);
+      const { y, state } = ssd(x, dt, A, B, C, { D: given("D"), state: given("h0") });
+      return { y, hT: state };
     }),
 };
