@@ -23,6 +23,7 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = (() => {
     optim: models,
     generate: models,
     train: [...models, "optim", "generate"],
+    worker: [...models, "optim", "generate", "train"],
   };
 })();
 

@@ -1,5 +1,8 @@
 import { DeviceLostError, GpuError } from "./errors.ts";
 
+/** How long after a failed wait the device may still turn out to be lost. */
+const LOSS_MS = 100;
+
 /**
  * Races waits against the loss of a device, so that every promise settles, and passes on errors that WebGPU
  * reports apart from any call.
@@ -43,8 +46,14 @@ export class Watch {
           else resolve(value);
         },
         (error: unknown) => {
-          this.waiters.delete(reject);
-          reject(this.gone ?? error);
+          // A dying device may end its waits before it says that it is lost, which then rejects this one too.
+          setTimeout(
+            () => {
+              this.waiters.delete(reject);
+              reject(this.gone ?? error);
+            },
+            this.gone ? 0 : LOSS_MS,
+          );
         },
       );
     });

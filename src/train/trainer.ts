@@ -243,7 +243,10 @@ export class Trainer {
       runStep();
       this.done++;
       unreported++;
-      inFlight.push(this.device.sync());
+      const synced = this.device.sync();
+      // When the device is lost the first of them tells; nobody awaits the others.
+      synced.catch(() => {});
+      inFlight.push(synced);
       if (inFlight.length >= IN_FLIGHT) await inFlight.shift();
       if (performance.now() - reported >= reportEveryMs || unreported === HISTORY_CAPACITY) {
         await this.report(reported, unreported);

@@ -1,0 +1,22 @@
+/**
+ * A model in a worker, seen from the page: holds no engine. Public names only; nothing inside src imports this file.
+ * @module
+ */
+export * from "../gpu/errors.ts";
+export {
+  type ConnectOptions,
+  connect,
+  type RemoteGenerateOptions,
+  RemoteModel,
+  RemoteSession,
+  type RemoteTrainOptions,
+} from "../worker/connect.ts";
+export type { MessageTarget } from "../worker/port.ts";
+export type {
+  CreateOptions,
+  DeviceReport,
+  ModelReport,
+  TextOptions,
+  TrainArguments,
+  TrainResult,
+} from "../worker/types.ts";
