@@ -39,6 +39,14 @@ var<workgroup> tile_b: array<vec4f, 256>;  // of b likewise; then of S or c, at 
 var<workgroup> scores: array<vec4f, 256>;  // at m 8 + n / 4: four n
 var<workgroup> sums: array<f32, CHUNK>;    // W
 
+// What step n still has of the state at the border.
+fn retention_reach(n: u32, count: u32) -> f32 {
+  if (n >= count) {
+    return 0.0;
+  }
+  return exp(min(select(sums[n], sums[count - 1u] - sums[n], params.reversed == 1u), 80.0));
+}
+
 @compute @workgroup_size(64)
 fn forward(
   @builtin(workgroup_id) group: vec3u,
@@ -72,8 +80,16 @@ fn forward(
       sums[t] = sum;
     }
   }
-  var dots = mat4x4f();    // a column for each m
-  var across_o = mat4x4f();  // a column for each n: a S
+  // Single vectors, and results that leave through workgroup memory: indexing a matrix takes seconds to compile on some
+  // devices. dot_i holds the scores of four n with the i-th m, o_i four channels of the i-th n.
+  var dot_0 = vec4f();
+  var dot_1 = vec4f();
+  var dot_2 = vec4f();
+  var dot_3 = vec4f();
+  var o_0 = vec4f();
+  var o_1 = vec4f();
+  var o_2 = vec4f();
+  var o_3 = vec4f();
   for (var i = 0u; i < params.a_size; i += 32u) {
     let depth = min(32u, params.a_size - i);
     workgroupBarrier();
@@ -95,7 +111,10 @@ fn forward(
     for (var d = 0u; d < depth; d++) {
       let four = tile_a[d * 8u + rows];
       let other = tile_b[d * 8u + columns];
-      dots += mat4x4f(four * other.x, four * other.y, four * other.z, four * other.w);
+      dot_0 += four * other.x;
+      dot_1 += four * other.y;
+      dot_2 += four * other.z;
+      dot_3 += four * other.w;
     }
     workgroupBarrier();
     for (var v = lane; v < 256u; v += 64u) {
@@ -115,24 +134,18 @@ fn forward(
     for (var d = 0u; d < depth; d++) {
       let four = tile_a[d * 8u + rows];
       let other = tile_b[d * 8u + columns];
-      across_o += mat4x4f(four.x * other, four.y * other, four.z * other, four.w * other);
+      o_0 += four.x * other;
+      o_1 += four.y * other;
+      o_2 += four.z * other;
+      o_3 += four.w * other;
     }
   }
   workgroupBarrier();
-  let last = sums[max(count, 1u) - 1u];
-  for (var e = 0u; e < 4u; e++) {
-    let m = columns * 4u + e;
-    var four = vec4f();
-    for (var k = 0u; k < 4u; k++) {
-      let n = rows * 4u + k;
-      let seen = select(m <= n, m >= n, reversed) && max(m, n) < count;
-      if (seen) {
-        let apart = sums[n] - sums[m];
-        four[k] = dots[e][k] * exp(min(select(apart, -apart, reversed), 80.0));
-      }
-    }
-    scores[m * 8u + rows] = four;
-  }
+  let column = columns * 4u * 8u + rows;
+  scores[column] = dot_0;
+  scores[column + 8u] = dot_1;
+  scores[column + 16u] = dot_2;
+  scores[column + 24u] = dot_3;
   for (var v = lane; v < 256u; v += 64u) {
     let t = v / 8u;
     var four = vec4f();
@@ -144,24 +157,47 @@ fn forward(
     }
     tile_b[v] = four;
   }
-  for (var k = 0u; k < 4u; k++) {
-    let n = rows * 4u + k;
-    if (n < count) {
-      across_o[k] *= exp(min(select(sums[n], last - sums[n], reversed), 80.0));
+  o_0 *= retention_reach(rows * 4u, count);
+  o_1 *= retention_reach(rows * 4u + 1u, count);
+  o_2 *= retention_reach(rows * 4u + 2u, count);
+  o_3 *= retention_reach(rows * 4u + 3u, count);
+  workgroupBarrier();
+  for (var v = lane; v < 256u; v += 64u) {
+    let m = v / 8u;
+    let four = scores[v];
+    var seen = vec4f();
+    for (var e = 0u; e < 4u; e++) {
+      let n = v % 8u * 4u + e;
+      if (select(m <= n, m >= n, reversed) && max(m, n) < count) {
+        let apart = sums[n] - sums[m];
+        seen[e] = four[e] * exp(min(select(apart, -apart, reversed), 80.0));
+      }
     }
+    scores[v] = seen;
   }
   workgroupBarrier();
   for (var m = 0u; m < count; m++) {
     let four = scores[m * 8u + rows];
     let other = tile_b[m * 8u + columns];
-    across_o += mat4x4f(four.x * other, four.y * other, four.z * other, four.w * other);
+    o_0 += four.x * other;
+    o_1 += four.y * other;
+    o_2 += four.z * other;
+    o_3 += four.w * other;
   }
-  for (var k = 0u; k < 4u; k++) {
+  workgroupBarrier();
+  let row = rows * 4u * 8u + columns;
+  tile_a[row] = o_0;
+  tile_a[row + 8u] = o_1;
+  tile_a[row + 16u] = o_2;
+  tile_a[row + 24u] = o_3;
+  workgroupBarrier();
+  for (var v = lane; v < 256u; v += 64u) {
+    let n = v / 8u;
+    let four = tile_a[v];
     for (var e = 0u; e < 4u; e++) {
-      let n = rows * 4u + k;
-      let channel = j + columns * 4u + e;
+      let channel = j + v % 8u * 4u + e;
       if (n < count && channel < params.c_size) {
-        o[((start + n) * params.heads + h) * params.c_size + channel] = across_o[k][e];
+        o[((start + n) * params.heads + h) * params.c_size + channel] = four[e];
       }
     }
   }
