@@ -4,6 +4,8 @@
  */
 export { type Gpt2Options, gpt2ConfigOf, gpt2FromCheckpoint } from "../models/gpt2/load.ts";
 export type { Decoder, Forward, ForwardOptions, LanguageModel, ModelConfig } from "../models/language.ts";
+export { type MambaConfig, mambaConfigOf } from "../models/mamba/config.ts";
+export { MambaLanguageModel, mambaFromCheckpoint } from "../models/mamba/model.ts";
 export { type RecurrentConfig, RecurrentLanguageModel } from "../models/recurrent.ts";
 export {
   createModel,
@@ -14,6 +16,8 @@ export {
   modelKinds,
   widthOf,
 } from "../models/registry.ts";
+export type { RetNetConfig } from "../models/retnet/config.ts";
+export { RetNetLanguageModel } from "../models/retnet/model.ts";
 export type { RwkvConfig } from "../models/rwkv/config.ts";
 export { rwkvConfigOf, rwkvFromCheckpoint } from "../models/rwkv/load.ts";
 export { RwkvLanguageModel } from "../models/rwkv/model.ts";

@@ -2,7 +2,11 @@ import type { Device } from "../gpu/device.ts";
 import { FileError, ValueError } from "../gpu/errors.ts";
 import type { InitOptions } from "../nn/init.ts";
 import type { LanguageModel, ModelConfig } from "./language.ts";
+import { mambaParameterCount } from "./mamba/config.ts";
+import { MambaLanguageModel } from "./mamba/model.ts";
 import { type RecurrentConfig, RecurrentLanguageModel } from "./recurrent.ts";
+import { retnetParameterCount } from "./retnet/config.ts";
+import { RetNetLanguageModel } from "./retnet/model.ts";
 import { type RwkvKind, rwkvParameterCount } from "./rwkv/config.ts";
 import { RwkvLanguageModel } from "./rwkv/model.ts";
 import { TransformerLanguageModel } from "./transformer.ts";
@@ -134,6 +138,39 @@ function rwkv(kind: RwkvKind, label: string, summary: string): ModelKind {
   };
 }
 
+const retnet: ModelKind = {
+  kind: "retnet",
+  label: "RetNet",
+  summary: "A Transformer whose attention fades with distance, so that it can also write like an RNN.",
+  recurrent: true,
+  options: rwkvOptions,
+  sized: ({ vocabSize, width, numLayers }) => ({
+    ...{ kind: "retnet", vocabSize, channels: width, heads: headsOf(width), numLayers },
+  }),
+  create: (device, config, init) => new RetNetLanguageModel(device, checked(config, rwkvOptions), init),
+  parameterCount: retnetParameterCount,
+};
+
+const mambaOptions: readonly ModelOption[] = [
+  { name: "channels", label: "Width", default: 128, min: 8, max: 4096, step: 8 },
+  { name: "stateSize", label: "State", default: 16, min: 1, max: 256, step: 1 },
+  { name: "numLayers", label: "Layers", default: 2, min: 1, max: 64, step: 1 },
+];
+
+const mamba: ModelKind = {
+  kind: "mamba",
+  label: "Mamba",
+  summary: "No attention at all: each channel keeps a few numbers, and each character decides how they fade and fill.",
+  recurrent: true,
+  options: mambaOptions,
+  sized: ({ vocabSize, width, numLayers }) => ({
+    ...{ kind: "mamba", vocabSize, channels: width, stateSize: 16, numLayers },
+  }),
+  create: (device, config, init) =>
+    new MambaLanguageModel(device, checked({ stateSize: 16, ...config }, mambaOptions), init),
+  parameterCount: mambaParameterCount,
+};
+
 /** Every kind of language model, in the order in which pages list them. */
 export const modelKinds: readonly ModelKind[] = [
   recurrent(
@@ -162,6 +199,8 @@ export const modelKinds: readonly ModelKind[] = [
   ),
   rwkv("rwkv6", "RWKV-6", "Decides from each character how fast to forget and how much to look back."),
   rwkv("rwkv7", "RWKV-7", "Rewrites its memory with every character, learning as it reads."),
+  retnet,
+  mamba,
 ];
 
 /** @throws ValueError naming the kinds that exist */

@@ -8,6 +8,8 @@ export interface LinearInit extends InitOptions {
   readonly bias?: boolean;
   /** Initialise the weight N(0, std^2) and the bias 0, instead of both U(-1/sqrt(in), 1/sqrt(in)). */
   readonly std?: number;
+  /** Factor of the initial weight where that is uniform; default 1. */
+  readonly gain?: number;
 }
 
 /** y = x W^T + b, as torch.nn.Linear; initialised U(-1/sqrt(in), 1/sqrt(in)) unless `std` is given. */
@@ -20,11 +22,11 @@ export class Linear extends Module {
   constructor(device: Device, inFeatures: number, outFeatures: number, options: LinearInit = {}) {
     super();
     const random = randomOf(options);
-    const { bias = true, std } = options;
+    const { bias = true, std, gain = 1 } = options;
     const bound = 1 / Math.sqrt(inFeatures);
     const shape = [outFeatures, inFeatures];
     const weight =
-      std === undefined ? uniformInit(device, shape, bound, random) : normalInit(device, shape, std, random);
+      std === undefined ? uniformInit(device, shape, gain * bound, random) : normalInit(device, shape, std, random);
     this.weight = this.parameter("weight", weight);
     const offset = () =>
       std === undefined ? uniformInit(device, [outFeatures], bound, random) : constantInit(device, [outFeatures], 0);

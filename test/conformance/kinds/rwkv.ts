@@ -1,6 +1,5 @@
 import { rwkvConfigOf } from "../../../src/models/rwkv/load.ts";
 import { RwkvLanguageModel } from "../../../src/models/rwkv/model.ts";
-import type { HostTensor, Module } from "../../../src/nn/module.ts";
 import { timeMix } from "../../../src/nn/rwkv/block.ts";
 import { ChannelMix } from "../../../src/nn/rwkv/channelMix.ts";
 import { TimeMix7 } from "../../../src/nn/rwkv/timeMix7.ts";
@@ -8,26 +7,8 @@ import { crossEntropy } from "../../../src/ops/crossEntropy.ts";
 import { reshape } from "../../../src/ops/reshape.ts";
 import { Random } from "../../../src/tensor/philox.ts";
 import type { Tensor } from "../../../src/tensor/tensor.ts";
-import type { FixtureCase, Kind } from "../kind.ts";
-
-/** The fixture's parameters on the host. */
-async function valuesOf(fixture: FixtureCase): Promise<Map<string, HostTensor>> {
-  const names = fixture.names.filter((name) => name.startsWith("param.")).map((name) => name.slice("param.".length));
-  const values = names.map(async (name) => {
-    const { shape } = fixture.param(name);
-    return [name, { shape, values: await fixture.param(name).data() }] as const;
-  });
-  return new Map(await Promise.all(values));
-}
-
-/** Hands the gradients of a module's parameters over under their names. */
-function compareGradients(fixture: FixtureCase, module: Module, outputs: Record<string, Tensor>): void {
-  fixture.onGradients(() => {
-    for (const [name, parameter] of module.namedParameters()) {
-      if (parameter.grad) outputs[`grad.${name}`] = parameter.grad;
-    }
-  });
-}
+import type { Kind } from "../kind.ts";
+import { compareGradients, valuesOf } from "../module.ts";
 
 export const kinds: Record<string, Kind> = {
   rwkv_block: async (fixture) => {
