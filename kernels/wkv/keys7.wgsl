@@ -42,14 +42,15 @@ struct Params {
 
 var<workgroup> terms: array<vec2f, LANES * ROWS>;
 
-fn sigmoid(x: word) -> word {
-  let e = exp(-min(abs(x), word(80.0)));
+fn sigmoid_word(x: word) -> word {
+  let e = exp(-min(abs(x), word(80.0))); // bounded: from -80 to 0
   return select(e, word(1.0), x >= word(0.0)) / (1.0 + e);
 }
 
 // log(1 + e^x), to all digits where it is small.
-fn softplus(x: word) -> word {
-  let e = exp(-min(abs(x), word(80.0)));
+fn softplus_word(x: word) -> word {
+  let e = exp(-min(abs(x), word(80.0))); // bounded: from -80 to 0
+  // bounded: 1 + e lies between 1 and 2
   let tail = select(log(1.0 + e), e * (1.0 - e * (0.5 - e * 0.33333333)), e < word(0.01));
   return max(x, word(0.0)) + tail;
 }
@@ -97,9 +98,9 @@ fn forward(
     let i = start + n;
     let c = column + n;
     let z = w0[c] + wide[i];
-    let rate = sigmoid(a0[c] + rates[i]);
+    let rate = sigmoid_word(a0[c] + rates[i]);
     let unit = k[i] * k_k[c] * scale;
-    made[i] = -softplus(-z) - 0.5;
+    made[i] = -softplus_word(-z) - 0.5;
     made[params.plane + i] = k[i] * (1.0 + (rate - 1.0) * k_a[c]);
     made[2u * params.plane + i] = -unit;
     made[3u * params.plane + i] = unit * rate;
@@ -144,7 +145,7 @@ fn backward(
     let dm = scale * (db[i] * rate - da[i] - unit * along);
     let drate = key * key_rate * dkey[i] + unit * db[i];
     grads[i] = dkey[i] * (1.0 + (rate - 1.0) * key_rate) + dm * key_scale;
-    grads[params.plane + i] = dw[i] * sigmoid(-kept[4u * params.plane + i]);
+    grads[params.plane + i] = dw[i] * sigmoid_word(-kept[4u * params.plane + i]);
     grads[2u * params.plane + i] = drate * rate * (1.0 - rate);
     grads[3u * params.plane + i] = dm * key;
     grads[4u * params.plane + i] = dkey[i] * key * (rate - 1.0);

@@ -22,7 +22,7 @@ struct Params {
 @group(0) @binding(7) var<storage, read_write> grads: array<f32>;  // (3, R, C): own, first, v0 + dv
 
 fn sigmoid(x: f32) -> f32 {
-  let e = exp(-min(abs(x), 80.0));
+  let e = exp(-min(abs(x), 80.0)); // bounded: from -80 to 0
   return select(e, 1.0, x >= 0.0) / (1.0 + e);
 }
 
