@@ -42,7 +42,7 @@ export function colour(token: string): string {
   return getComputedStyle(document.documentElement).getPropertyValue(token).trim();
 }
 
-const COLOURED = ["rnn", "gru", "lstm", "transformer", "rwkv4", "rwkv5", "rwkv6", "rwkv7"];
+const COLOURED = ["rnn", "gru", "lstm", "transformer", "rwkv4", "rwkv5", "rwkv6", "rwkv7", "retnet", "mamba"];
 
 /** The token of an architecture's colour; forms of one version share it, as in `rwkv5.1` and `rwkv5.2`. */
 export function modelToken(model: string): string {
