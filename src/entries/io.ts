@@ -4,5 +4,6 @@
  */
 export { toFloat32, toInt32, toUint32 } from "../io/convert.ts";
 export type { FileDType, FileTensor, SafetensorsFile } from "../io/format.ts";
+export { looksLikePyTorch, type PyTorchFile, parsePyTorch } from "../io/pytorch/read.ts";
 export { parseSafetensors } from "../io/safetensors.ts";
 export { type WriteTensor, writeSafetensors } from "../io/write.ts";
