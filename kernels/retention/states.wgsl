@@ -36,6 +36,37 @@ var<workgroup> tile_x: array<vec4f, 256>;  // (CHUNK, 8), weighted
 var<workgroup> tile_y: array<vec4f, 256>;
 var<workgroup> sums: array<f32, CHUNK>;    // W
 
+// Where an invocation's four by four of a state lie, and how many of them there are.
+struct Corner {
+  start: u32,
+  rows: u32,
+  columns: u32,
+}
+
+fn retention_corner(matrix: u32, row: u32, column: u32) -> Corner {
+  let rows = max(params.x_size, row) - row;
+  let columns = max(params.y_size, column) - column;
+  return Corner(matrix + row * params.y_size + column, rows, columns);
+}
+
+fn retention_load(at: Corner, row: u32) -> vec4f {
+  var four = vec4f();
+  for (var c = 0u; c < 4u; c++) {
+    if (row < at.rows && c < at.columns) {
+      four[c] = given[at.start + row * params.y_size + c];
+    }
+  }
+  return four;
+}
+
+fn retention_store(base: u32, at: Corner, row: u32, four: vec4f) {
+  for (var c = 0u; c < 4u; c++) {
+    if (row < at.rows && c < at.columns) {
+      kept[base + at.start + row * params.y_size + c] = four[c];
+    }
+  }
+}
+
 @compute @workgroup_size(64)
 fn forward(
   @builtin(workgroup_id) group: vec3u,
@@ -59,15 +90,17 @@ fn forward(
   let y_row = params.y_heads * params.y_size;
   let x_at = b * params.steps * x_row + h / (params.heads / params.x_heads) * params.x_size + i;
   let y_at = b * params.steps * y_row + h / (params.heads / params.y_heads) * params.y_size + j;
-  var s = mat4x4f();  // a column for each row of the state
+  // Single vectors, because indexing a matrix takes seconds to compile on some devices: s_i is row i of the tile's four.
+  let at = retention_corner(matrix, row, column);
+  var s_0 = vec4f();
+  var s_1 = vec4f();
+  var s_2 = vec4f();
+  var s_3 = vec4f();
   if (params.given == 1u && live) {
-    for (var r = 0u; r < 4u; r++) {
-      for (var c = 0u; c < 4u; c++) {
-        if (row + r < params.x_size && column + c < params.y_size) {
-          s[r][c] = given[matrix + (row + r) * params.y_size + column + c];
-        }
-      }
-    }
+    s_0 = retention_load(at, 0u);
+    s_1 = retention_load(at, 1u);
+    s_2 = retention_load(at, 2u);
+    s_3 = retention_load(at, 3u);
   }
   let chunks = (params.steps + CHUNK - 1u) / CHUNK;
   for (var n = 0u; n < chunks; n++) {
@@ -103,31 +136,32 @@ fn forward(
       tile_y[v] = ys;
     }
     if (live) {
-      let border = params.borders + chunk * params.all * params.x_size * params.y_size + matrix;
-      for (var r = 0u; r < 4u; r++) {
-        for (var c = 0u; c < 4u; c++) {
-          if (row + r < params.x_size && column + c < params.y_size) {
-            kept[border + (row + r) * params.y_size + column + c] = s[r][c];
-          }
-        }
-      }
+      let border = params.borders + chunk * params.all * params.x_size * params.y_size;
+      retention_store(border, at, 0u, s_0);
+      retention_store(border, at, 1u, s_1);
+      retention_store(border, at, 2u, s_2);
+      retention_store(border, at, 3u, s_3);
     }
     workgroupBarrier();
-    s *= exp(min(last, 80.0));
+    let faded = exp(min(last, 80.0));
+    s_0 *= faded;
+    s_1 *= faded;
+    s_2 *= faded;
+    s_3 *= faded;
     for (var t = 0u; t < count; t++) {
       let xs = tile_x[t * 8u + lane / 8u];
       let ys = tile_y[t * 8u + lane % 8u];
-      s += mat4x4f(xs.x * ys, xs.y * ys, xs.z * ys, xs.w * ys);
+      s_0 += xs.x * ys;
+      s_1 += xs.y * ys;
+      s_2 += xs.z * ys;
+      s_3 += xs.w * ys;
     }
     workgroupBarrier();
   }
   if (live) {
-    for (var r = 0u; r < 4u; r++) {
-      for (var c = 0u; c < 4u; c++) {
-        if (row + r < params.x_size && column + c < params.y_size) {
-          kept[matrix + (row + r) * params.y_size + column + c] = s[r][c];
-        }
-      }
-    }
+    retention_store(0u, at, 0u, s_0);
+    retention_store(0u, at, 1u, s_1);
+    retention_store(0u, at, 2u, s_2);
+    retention_store(0u, at, 3u, s_3);
   }
 }

@@ -42,6 +42,7 @@ export { groupNorm, layerNorm, rmsNorm } from "../ops/norm.ts";
 export { type Axes, max, mean, min, type ReduceOptions, sum, sumTo } from "../ops/reduce.ts";
 export { flatten, reshape, unsqueeze } from "../ops/reshape.ts";
 export { fadingAttention } from "../ops/retention/fading.ts";
+export { retentionNormalised } from "../ops/retention/normalised.ts";
 export { retention, retentionDecays, retentionTurns } from "../ops/retention/retention.ts";
 export { Sampler, type SamplerOptions, type SamplerState, type SamplingOptions } from "../ops/sample.ts";
 export { softmaxTop, type Top, topK } from "../ops/sampleTop.ts";

@@ -13,12 +13,20 @@ export interface RetNetConfig extends ModelConfig {
   readonly hiddenSize: number;
   /** Added to mean squares; 1e-6. */
   readonly eps: number;
+  /** As torchscale's models are trained; takes memory for T^2 scores. Off. */
+  readonly normaliseScores: boolean;
 }
 
 /** The published sizes for whatever is left out. */
 export function completeRetNet(given: ModelConfig): RetNetConfig {
   const channels = given.channels as number;
-  return { valueChannels: 2 * channels, hiddenSize: 2 * channels, eps: 1e-6, ...given } as RetNetConfig;
+  return {
+    valueChannels: 2 * channels,
+    hiddenSize: 2 * channels,
+    eps: 1e-6,
+    normaliseScores: false,
+    ...given,
+  } as RetNetConfig;
 }
 
 /** Trainable values of a configuration, without building it. */

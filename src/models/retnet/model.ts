@@ -48,14 +48,14 @@ export class RetNetLanguageModel extends Module implements LanguageModel {
   constructor(device: Device, given: ModelConfig, init: InitOptions = {}) {
     super();
     const config = completeRetNet(given);
-    const { vocabSize, channels, heads, numLayers, valueChannels, hiddenSize, eps } = config;
+    const { vocabSize, channels, heads, numLayers, valueChannels, hiddenSize, eps, normaliseScores } = config;
     const random = randomOf(init);
     const std = channels ** -0.5;
     this.device = device;
     this.config = config;
     this.tables = new RetentionTables(device, channels, heads);
     this.table = this.child("embed_tokens", new Embedding(device, vocabSize, channels, { random, std }));
-    const options = { channels, heads, valueChannels, hiddenSize, eps, random };
+    const options = { channels, heads, valueChannels, hiddenSize, eps, normaliseScores, random };
     this.blocks = Array.from({ length: numLayers }, (_, layer) =>
       this.child(`layers.${layer}`, new RetNetBlock(device, options)),
     );

@@ -4,6 +4,7 @@ import { rotary } from "../../ops/attention/rotary.ts";
 import { mul } from "../../ops/binary.ts";
 import { rmsNorm } from "../../ops/norm.ts";
 import { reshape } from "../../ops/reshape.ts";
+import { retentionNormalised } from "../../ops/retention/normalised.ts";
 import { retention, retentionDecays, retentionTurns } from "../../ops/retention/retention.ts";
 import { affine } from "../../ops/unary.ts";
 import { keep } from "../../tensor/scope.ts";
@@ -20,6 +21,11 @@ export interface RetentionOptions extends InitOptions {
   readonly heads: number;
   /** Added to the mean square of a head's output; default 1e-6. */
   readonly eps?: number;
+  /**
+   * Scale the scores before they meet the values, as torchscale trains its models, where there is no state: see
+   * `retentionNormalised`. Stretches that go on from a state are as if this were off, and differ by the effect of eps.
+   */
+  readonly normaliseScores?: boolean;
 }
 
 /** What heads forget and how their queries and keys turn: the same in all layers of a model, not in its state dict. */
@@ -65,14 +71,16 @@ const GAIN = { into: 2 ** -2.5, out: 2 ** -1 } as const;
 export class MultiScaleRetention extends Module {
   private readonly heads: number;
   private readonly eps: number;
+  private readonly normaliseScores: boolean;
   private readonly query: Linear;
   private readonly key: Linear;
   private readonly value: Linear;
   private readonly gate: Linear;
   private readonly output: Linear;
 
-  constructor(device: Device, { channels: C, valueChannels, heads, eps = 1e-6, ...init }: RetentionOptions) {
+  constructor(device: Device, options: RetentionOptions) {
     super();
+    const { channels: C, valueChannels, heads, eps = 1e-6, normaliseScores = false, ...init } = options;
     if (valueChannels % heads !== 0) {
       throw new ValueError(
         `retnet: ${heads} heads do not divide ${valueChannels} channels of the values; make these a multiple of the heads`,
@@ -88,6 +96,7 @@ export class MultiScaleRetention extends Module {
       this.child(name, new Linear(device, C, outSize, xavier(C, outSize, GAIN.into)));
     this.heads = heads;
     this.eps = eps;
+    this.normaliseScores = normaliseScores;
     this.query = project("q_proj", C);
     this.key = project("k_proj", C);
     this.value = project("v_proj", valueChannels);
@@ -105,7 +114,8 @@ export class MultiScaleRetention extends Module {
     const v = intoHeads(this.value.forward(x));
     const scaled = affine(k, (k.shape[3] as number) ** -0.5);
     const { y, state: after } = retention(q, scaled, v, decays, state);
-    const flat = reshape(rmsNorm(y, null, this.eps), [batch, steps, this.heads * (y.shape[3] as number)]);
+    const shown = this.normaliseScores && !state ? retentionNormalised(q, scaled, v) : y;
+    const flat = reshape(rmsNorm(shown, null, this.eps), [batch, steps, this.heads * (y.shape[3] as number)]);
     const gated = mul(this.gate.forward(x, { activation: "silu" }), flat);
     return { y: this.output.forward(gated), state: after };
   }

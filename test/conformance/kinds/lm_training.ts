@@ -27,6 +27,17 @@ const configs: Record<string, (arch: Record<string, number>, vocabSize: number) 
   "rwkv5.2": (arch, vocabSize) => rwkv("rwkv5.2", arch, vocabSize),
   rwkv6: (arch, vocabSize) => rwkv("rwkv6", arch, vocabSize),
   rwkv7: (arch, vocabSize) => rwkv("rwkv7", arch, vocabSize),
+  retnet: (
+    { C: channels = 0, Cv: valueChannels = 0, heads = 0, layers: numLayers = 0, F: hiddenSize = 0 },
+    vocabSize,
+  ) => ({
+    kind: "retnet",
+    ...{ vocabSize, channels, valueChannels, heads, numLayers, hiddenSize },
+  }),
+  mamba: ({ d_model: channels = 0, d_state: stateSize = 0, layers: numLayers = 0 }, vocabSize) => ({
+    kind: "mamba",
+    ...{ vocabSize, channels, stateSize, numLayers },
+  }),
   LSTM: (arch, vocabSize) => recurrent("lstm", arch, vocabSize),
   GRU: (arch, vocabSize) => recurrent("gru", arch, vocabSize),
   RNN_TANH: (arch, vocabSize) => recurrent("rnn", arch, vocabSize),

@@ -8,10 +8,10 @@ import type { Tensor } from "../../../src/tensor/tensor.ts";
 import type { Kind } from "../kind.ts";
 import { compareGradients, valuesOf } from "../module.ts";
 
-/**
- * Cases come in two normalisations, which the norm of each head makes equal but for its eps: the "torchscale" ones pass
- * too, without dividing the scores first.
- */
+const scoresOf = ({ normalisation }: { readonly normalisation: string }) => ({
+  normaliseScores: normalisation === "torchscale",
+});
+
 export const kinds: Record<string, Kind> = {
   retnet: async (fixture) => {
     const { device, attrs } = fixture;
@@ -20,7 +20,13 @@ export const kinds: Record<string, Kind> = {
       return { y: rotary(fixture.in("x"), table, { position: attrs.first_position, layout: "BHTD" }) };
     }
     const { C, Cv, H, eps } = attrs;
-    const module = new MultiScaleRetention(device, { channels: C, valueChannels: Cv, heads: H, eps });
+    const module = new MultiScaleRetention(device, {
+      channels: C,
+      valueChannels: Cv,
+      heads: H,
+      eps,
+      ...scoresOf(attrs),
+    });
     module.loadStateDict(await valuesOf(fixture));
     const tables = new RetentionTables(device, C, H);
     const outputs: Record<string, Tensor> = { y: module.forward(fixture.in("x"), tables, { position: 0 }).y };
@@ -32,7 +38,7 @@ export const kinds: Record<string, Kind> = {
     const { V, C, Cv, H, n_layer, F, eps } = fixture.attrs;
     const model = new RetNetLanguageModel(fixture.device, {
       ...{ kind: "retnet", vocabSize: V, channels: C, heads: H, numLayers: n_layer },
-      ...{ valueChannels: Cv, hiddenSize: F, eps },
+      ...{ valueChannels: Cv, hiddenSize: F, eps, ...scoresOf(fixture.attrs) },
     });
     model.loadStateDict(await valuesOf(fixture));
     const { logits } = model.forward(fixture.in("tokens"));
