@@ -8,6 +8,18 @@ import { type CompileJob, type CompileResult, compileAll } from "./compile.ts";
 
 const NAMES = kernelNames();
 
+const WRONG = "@compute @workgroup_size(1) fn main() { let x: u32 = 1.5; }";
+
+/** Some invocations wait at a barrier that the others pass by; Naga lets it through. */
+const DIVERGENT: CompileJob = {
+  name: "divergent",
+  source: `@compute @workgroup_size(64) fn main(@builtin(local_invocation_index) lane: u32) {
+  if (lane < 32u) { workgroupBarrier(); }
+}`,
+  features: [],
+  entries: ["main"],
+};
+
 /** The file as it lies with all entry points, its text as a production build strips it, and a kernel that must fail. */
 function jobsOf(names: readonly string[]): CompileJob[] {
   const jobs = names.flatMap((name) =>
@@ -17,8 +29,7 @@ function jobsOf(names: readonly string[]): CompileJob[] {
       return { name, source, features, entries: Object.keys(entries) };
     }),
   );
-  const wrong = "@compute @workgroup_size(1) fn main() { let x: u32 = 1.5; }";
-  return [...jobs, { name: "control", source: wrong, features: [], entries: ["main"] }];
+  return [...jobs, { name: "control", source: WRONG, features: [], entries: ["main"] }, DIVERGENT];
 }
 
 function compileInDeno(jobs: readonly CompileJob[], env: Record<string, string>): CompileResult[] {
@@ -57,5 +68,9 @@ describe.skipIf("missing" in vulkan).each(Object.keys(compilers))("%s", (compile
 
   test("refuses a wrong kernel", () => {
     expect(results.get("control")!.errors).toHaveLength(1);
+  });
+
+  test.runIf(compiler === "Tint")("refuses a barrier under non-uniform control flow", () => {
+    expect(results.get("divergent")!.errors.join()).toMatch(/workgroupBarrier.*uniform control flow/);
   });
 });

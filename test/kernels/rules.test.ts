@@ -11,6 +11,10 @@ describe("every kernel file", () => {
     expect(findFaults(read(name)).map((fault) => `kernels/${name}.wgsl:${fault}`)).toEqual([]);
   });
 
+  test.each(kernelNames({ folder: "bench/roofline" }))("%s of the bench keeps them too", (name) => {
+    expect(findFaults(readFileSync(`bench/roofline/${name}.wgsl`, "utf8"))).toEqual([]);
+  });
+
   test.each(NAMES)("%s says the same when a production build strips it", (name) => {
     const { source: long, knobs: before, ...rest } = loadKernel({}, name);
     const { source: short, knobs: after, ...stripped } = loadKernel({}, name, true);
