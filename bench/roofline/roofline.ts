@@ -54,6 +54,11 @@ export function standing(work: { flops: number; bytes: number; median: number },
   };
 }
 
+/** Chains of vectors in roofline/fma.wgsl, steps of each a turn of its loop, and the arithmetic of a turn. */
+const CHAINS = 4;
+const STEPS = 8;
+const FMA_FLOPS = 2 * 4 * CHAINS * STEPS;
+
 /** Enough invocations to fill a large GPU; an emulation gets fewer, or a sample would take seconds. */
 const sizesFor = (software: boolean) =>
   software
@@ -77,7 +82,7 @@ function peakLines(kernels: RooflineKernels, software: boolean): Record<"fma" | 
     }),
   });
   return {
-    fma: looping("fma", invocations * loops * 64, 4 * invocations, (i) => fmaChains(i, loops)),
+    fma: looping("fma", invocations * loops * FMA_FLOPS, 4 * invocations, (i) => fmaChains(i, loops)),
     workgroup: looping("workgroup", 0, invocations * loops * 64, (i) => tileSums(i % 64, loops)),
     copy: {
       name: "copy",
@@ -106,8 +111,8 @@ function fmaChains(index: number, loops: number): number {
   let sum = 0;
   for (const scale of [0.999, 0.998, 0.997, 0.996]) {
     // a <- a s + b has the closed form a s^n + b (1 - s^n) / (1 - s).
-    const power = scale ** loops;
-    for (let chain = 0; chain < 8; chain++)
+    const power = scale ** (STEPS * loops);
+    for (let chain = 0; chain < CHAINS; chain++)
       sum += (start + chain / 10) * power + ((start + 0.001) * (1 - power)) / (1 - scale);
   }
   return sum;
