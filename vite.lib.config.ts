@@ -13,7 +13,10 @@ export default defineConfig({
   plugins: [kernels()],
   build: {
     lib: { entry: { index: at("src/index.ts"), ...entries }, formats: ["es"] },
-    rolldownOptions: { output: { preserveModules: true, preserveModulesRoot: at("src"), entryFileNames: "[name].js" } },
+    rolldownOptions: {
+      checks: { pluginTimings: false },
+      output: { preserveModules: true, preserveModulesRoot: at("src"), entryFileNames: "[name].js" },
+    },
     outDir: at("dist/lib"),
     target: "es2022",
     minify: false,

@@ -8,7 +8,7 @@ export default defineConfig({
   build: {
     ssr: true,
     rolldownOptions: {
-      input: { vite: at("kernels/vite.ts"), describe: at("kernels/describe.ts") },
+      input: { vite: at("kernels/vite.ts"), describe: at("kernels/describe.ts"), cli: at("cli/main.ts") },
       external: [/^node:/, /^wgsl_reflect/, /^webgpu$/, /^ostinato/],
       output: { entryFileNames: "[name].js", chunkFileNames: "shared/[name].js" },
     },

@@ -1,0 +1,43 @@
+import { createReadStream } from "node:fs";
+import { readFile, rename, writeFile } from "node:fs/promises";
+import { Failure } from "./failure.ts";
+
+const failure = (what: string, file: string, error: unknown) => {
+  const { code, message } = error as NodeJS.ErrnoException;
+  const why: Record<string, string> = {
+    ENOENT: "there is no such file",
+    EISDIR: "it is a folder",
+    EACCES: "it may not be read or written",
+    ENOSPC: "the disk is full",
+  };
+  return new Failure(`${what} ${file}: ${why[code ?? ""] ?? message}; give another path`);
+};
+
+/** @throws Failure if there is no such file, or it cannot be read */
+export async function readBytes(file: string): Promise<Uint8Array<ArrayBuffer>> {
+  try {
+    return new Uint8Array(await readFile(file));
+  } catch (error) {
+    throw failure("cannot read", file, error);
+  }
+}
+
+/** The chunks of a file. @throws Failure if there is no such file, or it cannot be read */
+export async function* readChunks(file: string): AsyncGenerator<Uint8Array> {
+  try {
+    for await (const chunk of createReadStream(file)) yield chunk as Uint8Array;
+  } catch (error) {
+    throw failure("cannot read", file, error);
+  }
+}
+
+/** Writes a file in one stroke: whoever reads it meets the old or the new one. */
+export async function replaceFile(file: string, bytes: Uint8Array): Promise<void> {
+  const part = `${file}.part`;
+  try {
+    await writeFile(part, bytes);
+    await rename(part, file);
+  } catch (error) {
+    throw failure("cannot write", file, error);
+  }
+}

@@ -1,0 +1,34 @@
+import { type Device, GpuUnavailableError, openDevice } from "ostinato";
+import { Failure } from "./failure.ts";
+
+/** Dawn's instance: collected while devices of it live, it would take the process down. */
+let dawn: GPU | null = null;
+
+/** A device through the optional package webgpu. @throws Failure that says what is missing and how to get it */
+export async function openGpu(): Promise<Device> {
+  dawn ??= await loadDawn();
+  try {
+    return await openDevice({ gpu: dawn });
+  } catch (error) {
+    if (!(error instanceof GpuUnavailableError && error.reason === "no-adapter")) throw error;
+    throw new Failure(
+      "no GPU was found: Dawn sees no driver for Vulkan, Metal or Direct3D 12; install one, or emulate a GPU with the SwiftShader of an installed Chrome: VK_ICD_FILENAMES=/path/to/vk_swiftshader_icd.json",
+    );
+  }
+}
+
+async function loadDawn(): Promise<GPU> {
+  let webgpu: typeof import("webgpu");
+  try {
+    webgpu = await import("webgpu");
+  } catch (error) {
+    const { code, message } = error as NodeJS.ErrnoException;
+    throw new Failure(
+      code === "ERR_MODULE_NOT_FOUND"
+        ? "Node has no WebGPU of its own; install Dawn beside ostinato with `npm install webgpu`"
+        : `the package webgpu does not load on this machine (${message.split("\n")[0]}); install it again, or use another platform`,
+    );
+  }
+  Object.assign(globalThis, webgpu.globals);
+  return webgpu.create([]);
+}

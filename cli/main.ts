@@ -1,0 +1,108 @@
+#!/usr/bin/env node
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { Command, InvalidArgumentError, Option } from "commander";
+import { modelKinds, OstinatoError } from "ostinato";
+import { bench } from "./bench.ts";
+import { Failure } from "./failure.ts";
+import { write } from "./generate.ts";
+import { info } from "./info.ts";
+import { train } from "./train.ts";
+
+const { version } = JSON.parse(readFileSync(join(import.meta.dirname, "../../package.json"), "utf8"));
+
+const whole = (text: string): number => {
+  const value = Number(text);
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  throw new InvalidArgumentError("Use a whole number of 0 or more.");
+};
+const real = (text: string): number => {
+  const value = Number(text);
+  if (text.trim() !== "" && Number.isFinite(value)) return value;
+  throw new InvalidArgumentError("Use a number.");
+};
+
+const program = new Command("ostinato")
+  .description("Sequence models on the GPU: train, generate, and look at the device.")
+  .version(version)
+  .showHelpAfterError("(--help lists the options)");
+
+program
+  .command("info")
+  .description("the adapter, its limits, and a self-check of some kernels")
+  .option("--json", "as JSON")
+  .action(info);
+
+const trainCommand = program
+  .command("train")
+  .description("train a language model on a text file")
+  .argument("<corpus>", "a text file")
+  .addOption(new Option("--model <kind>", "kind of model").choices(modelKinds.map(({ kind }) => kind)).default("lstm"))
+  .option("--width <channels>", "width of the layers", whole, 256)
+  .option("--layers <count>", "number of layers", whole, 1)
+  .option("--context <tokens>", "tokens that attention sees", whole, 256)
+  .addOption(new Option("--tokenizer <kind>", "what a token is").choices(["characters", "bytes"]).default("characters"))
+  .option("--steps <count>", "optimizer steps in all (default: 1000)", whole)
+  .option("--batch-size <count>", "texts read side by side (default: 16)", whole)
+  .option("--seq-length <tokens>", "tokens of a sequence (default: 64)", whole)
+  .option("--lr <rate>", "highest learning rate (default: 0.003)", real)
+  .option("--max-norm <norm>", "gradients are clipped to it (default: 1)", real)
+  .option("--validation <share>", "share of the text held out (default: 0.1)", real)
+  .option("--seed <number>", "of the first weights", whole)
+  .option("--out <file>", "the checkpoint", "model.safetensors")
+  .option("--save-every <seconds>", "between two saves", whole, 60)
+  .option("--resume", "go on with the run in --out")
+  .action((corpus, options) => {
+    const fixed = [
+      "model",
+      "width",
+      "layers",
+      "context",
+      "tokenizer",
+      "seed",
+      "batchSize",
+      "seqLength",
+      "lr",
+      "maxNorm",
+      "validation",
+    ];
+    const given = fixed.filter((name) => trainCommand.getOptionValueSource(name) === "cli");
+    if (options.resume && given.length > 0)
+      throw new Failure(
+        `${given.join(", ")}: a resumed run has its own; with --resume give only --steps, --out and --save-every`,
+      );
+    return train(corpus, options);
+  });
+
+program
+  .command("generate")
+  .description("stream the text of a checkpoint")
+  .argument("<checkpoint>", "a file that train saved")
+  .option("--prompt <text>", "text to continue", "")
+  .option("--max-tokens <count>", "tokens to write", whole, 256)
+  .option("--temperature <number>", "below 1 sharper, 0 always the best token", real, 0.8)
+  .option("--top-k <count>", "only the k best tokens", whole)
+  .option("--top-p <share>", "only the best tokens that make up this share", real)
+  .option("--min-p <share>", "only tokens this probable beside the best", real)
+  .option("--repetition-penalty <factor>", "above 1 avoids tokens that occurred", real)
+  .option("--seed <number>", "of the random numbers", whole)
+  .option("--stop <texts...>", "texts that end the generation")
+  .action(write);
+
+program
+  .command("bench")
+  .description("measure the kernels, in a clone of the repository; options go to its bench")
+  .helpOption(false)
+  .allowUnknownOption()
+  .argument("[options...]")
+  .action(bench);
+
+try {
+  await program.parseAsync();
+} catch (error) {
+  if (!(error instanceof Failure || error instanceof OstinatoError)) throw error;
+  console.error(`ostinato: ${error.message}`);
+  process.exitCode = 1;
+}
+// Dawn keeps the process alive; what was printed must leave first.
+process.stdout.write("", () => process.exit());

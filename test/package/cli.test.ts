@@ -1,0 +1,142 @@
+/** The command line as users start it: a process of its own, on Dawn. */
+import { type ChildProcess, spawn } from "node:child_process";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { findChrome, findVulkan } from "../../scripts/chrome.ts";
+import { readCheckpoint } from "../../src/train/checkpoint.ts";
+import { installPackage, type Project } from "../support/package.ts";
+
+const vulkan = findVulkan(await findChrome());
+const TINY = ["--width", "16", "--batch-size", "2", "--seq-length", "16", "--lr", "0.01", "--seed", "1"];
+
+let project: Project;
+let cli: string;
+beforeAll(async () => {
+  project = await installPackage();
+  cli = join(project.folder, "node_modules/ostinato/dist/tools/cli.js");
+  writeFileSync(join(project.folder, "corpus.txt"), "the rain in spain stays mainly in the plain. ".repeat(40));
+});
+
+interface Ended {
+  readonly code: number | null;
+  readonly out: string;
+  readonly err: string;
+}
+
+/** @param watch sees what was printed so far, and the process */
+function ostinato(
+  args: readonly string[],
+  env = {},
+  watch?: (err: string, child: ChildProcess) => void,
+): Promise<Ended> {
+  const variables = { ...process.env, ...("env" in vulkan ? vulkan.env : {}), ...env };
+  const child = spawn(process.execPath, [cli, ...args], { cwd: project.folder, env: variables });
+  let [out, err] = ["", ""];
+  child.stdout.on("data", (data) => {
+    out += data;
+  });
+  child.stderr.on("data", (data) => {
+    err += data;
+    watch?.(err, child);
+  });
+  return new Promise((resolve) => child.on("close", (code) => resolve({ code, out, err })));
+}
+
+const stepOf = (file: string) => {
+  const bytes = new Uint8Array(readFileSync(join(project.folder, file)));
+  return readCheckpoint(bytes).training?.state.step;
+};
+
+test("what is asked wrongly is refused in a sentence, without a GPU", async () => {
+  const [unknown, many, nowhere, width, bench] = await Promise.all(
+    [
+      ["train", "corpus.txt", "--model", "perceptron"],
+      ["train", "corpus.txt", "--steps", "many"],
+      ["generate", "nowhere.safetensors"],
+      ["train", "corpus.txt", "--resume", "--width", "8"],
+      ["bench", "--quick"],
+    ].map((args) => ostinato(args)),
+  );
+  expect(unknown).toMatchObject({ code: 1, err: expect.stringContaining("Allowed choices are rnn, gru, lstm") });
+  expect(many).toMatchObject({ code: 1, err: expect.stringContaining("Use a whole number") });
+  expect(width).toMatchObject({ code: 1, err: expect.stringContaining("width: a resumed run") });
+  expect(bench).toMatchObject({ code: 1, err: expect.stringContaining("clone") });
+  expect(nowhere).toMatchObject({
+    code: 1,
+    err: "ostinato: cannot read nowhere.safetensors: there is no such file; give another path\n",
+  });
+});
+
+test("a missing peer and a missing GPU are told, and what to do", async () => {
+  const peer = join(project.folder, "node_modules/webgpu");
+  renameSync(peer, `${peer}-away`);
+  try {
+    expect((await ostinato(["info"])).err).toBe(
+      "ostinato: Node has no WebGPU of its own; install Dawn beside ostinato with `npm install webgpu`\n",
+    );
+  } finally {
+    renameSync(`${peer}-away`, peer);
+  }
+  if (process.platform !== "linux") return;
+  const none = await ostinato(["info"], { VK_ICD_FILENAMES: "/nowhere.json" });
+  expect(none.code).toBe(1);
+  expect(none.err).toContain("ostinato: no GPU was found");
+});
+
+describe.skipIf("missing" in vulkan)("on Dawn", () => {
+  test("info shows the adapter and checks kernels", async () => {
+    const [{ code, out }, json] = await Promise.all([ostinato(["info"]), ostinato(["info", "--json"])]);
+    expect(code).toBe(0);
+    for (const part of ["vendor", "maxBufferSize", "features", "matmul", "LSTM"]) expect(out).toContain(part);
+    expect(out).not.toContain("WRONG");
+    const { checks, adapter } = JSON.parse(json.out);
+    expect(checks.every(({ passed }: { passed: boolean }) => passed)).toBe(true);
+    expect(adapter.software).toBeTypeOf("boolean");
+  });
+
+  test("train saves, is resumed, and generate streams its text", async () => {
+    const [trained, foreign] = await Promise.all([
+      ostinato(["train", "corpus.txt", "--out", "a.safetensors", "--steps", "40", ...TINY]),
+      ostinato(["generate", "corpus.txt"]),
+    ]);
+    expect(foreign).toMatchObject({ code: 1, err: expect.stringContaining("not a safetensors file") });
+    expect(trained).toMatchObject({ code: 0, out: expect.stringMatching(/lstm, [\d,]+ parameters, 1,800 tokens/) });
+    expect(trained.out).toMatch(/held-out loss \d\.\d+ nats/);
+    expect(trained.err).toContain("40/40");
+    expect(stepOf("a.safetensors")).toBe(40);
+    const resumed = await ostinato(["train", "corpus.txt", "--out", "a.safetensors", "--steps", "60", "--resume"]);
+    expect(resumed.out).toContain("step 40 of 60");
+    expect(stepOf("a.safetensors")).toBe(60);
+    const options = ["--prompt", "the rain", "--temperature", "0", "--max-tokens", "20"];
+    const written = await ostinato(["generate", "a.safetensors", ...options]);
+    expect(written).toMatchObject({ code: 0, err: "", out: expect.stringMatching(/^the rain.{20}\n$/) });
+    const stopped = await ostinato(["generate", "a.safetensors", ...options, "--stop", written.out.slice(10, 13)]);
+    expect(stopped.out).toBe(`${written.out.slice(0, 10)}\n`);
+  });
+
+  test("an interrupt saves, and the run goes on from there", async () => {
+    const command = ["train", "corpus.txt", "--model", "gru", "--out", "b.safetensors", "--steps", "100000", ...TINY];
+    let asked = false;
+    const interrupted = await ostinato(command, {}, (err, child) => {
+      if (asked || !/█.* loss \d|[1-9]\d*\/100000/.test(err)) return;
+      asked = true;
+      child.kill("SIGINT");
+    });
+    expect(interrupted.code).toBe(0);
+    expect(interrupted.out).toMatch(/saved b\.safetensors at step \d+; go on with --resume/);
+    const step = stepOf("b.safetensors") as number;
+    expect(step).toBeGreaterThan(0);
+    const resumed = await ostinato([
+      "train",
+      "corpus.txt",
+      "--out",
+      "b.safetensors",
+      "--steps",
+      `${step + 1}`,
+      "--resume",
+    ]);
+    expect(resumed.code).toBe(0);
+    expect(stepOf("b.safetensors")).toBe(step + 1);
+  });
+});
