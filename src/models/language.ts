@@ -1,5 +1,4 @@
 import type { Device } from "../gpu/device.ts";
-import { ValueError } from "../gpu/errors.ts";
 import type { Module } from "../nn/module.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { ModelState } from "./state.ts";
@@ -51,12 +50,4 @@ export interface Decoder {
   /** Token ids [B] (u32) -> logits [B, V] and the next state; runs without recording gradients. */
   step(tokens: Tensor, state: ModelState): Forward;
   dispose(): void;
-}
-
-/** For kinds whose recurrence runs over padding. @throws ValueError if lengths were given */
-export function refuseLengths(kind: string, { lengths = null }: ForwardOptions): void {
-  if (!lengths) return;
-  throw new ValueError(
-    `${kind}: it cannot take texts of different lengths in one batch; feed texts of equal length together, or one at a time`,
-  );
 }

@@ -3,6 +3,7 @@ import { FileError } from "../gpu/errors.ts";
 import { toFloat32 } from "../io/convert.ts";
 import { parseSafetensors } from "../io/safetensors.ts";
 import { type WriteTensor, writeSafetensors } from "../io/write.ts";
+import { filled } from "../models/filled.ts";
 import type { LanguageModel, ModelConfig } from "../models/language.ts";
 import { configFrom, createModel } from "../models/registry.ts";
 import type { HostTensor, StateDict } from "../nn/module.ts";
@@ -114,12 +115,6 @@ export function loadCheckpoint(
   bytes: ArrayBuffer | Uint8Array<ArrayBuffer>,
 ): { readonly model: LanguageModel; readonly tokenizer: Tokenizer; readonly training: TrainingRecord | null } {
   const { config, tokenizer, parameters, training } = readCheckpoint(bytes);
-  const model = createModel(device, config);
-  try {
-    model.loadStateDict(parameters);
-  } catch (error) {
-    model.dispose();
-    throw error;
-  }
+  const model = filled(createModel(device, config), parameters);
   return { model, tokenizer, training };
 }

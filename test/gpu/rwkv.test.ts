@@ -1,5 +1,4 @@
 import { beforeAll, describe, expect, test } from "vitest";
-import { noGrad } from "../../src/autograd/mode.ts";
 import { Session } from "../../src/generate/session.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
@@ -8,14 +7,13 @@ import { parseSafetensors } from "../../src/io/safetensors.ts";
 import { rwkvParameterCount, rwkvVersions } from "../../src/models/rwkv/config.ts";
 import { rwkvConfigOf, rwkvFromCheckpoint } from "../../src/models/rwkv/load.ts";
 import { RwkvLanguageModel } from "../../src/models/rwkv/model.ts";
-import type { ModelState } from "../../src/models/state.ts";
-import { concat } from "../../src/ops/concat.ts";
 import { tensor } from "../../src/tensor/create.ts";
 import { Random } from "../../src/tensor/philox.ts";
 import { scope } from "../../src/tensor/scope.ts";
 import { expectClose } from "../support/close.ts";
 import { getGpu } from "../support/device.ts";
 import { readFile } from "../support/files.ts";
+import { chunks, feed, spreadWeights } from "../support/language.ts";
 
 let device: Device;
 beforeAll(async () => {
@@ -34,38 +32,11 @@ function modelOf(version: string): RwkvLanguageModel {
     numLayers: 2,
   };
   const model = new RwkvLanguageModel(device, config, { random: new Random(1) });
-  model.parameters().forEach((parameter, s) => {
-    parameter.write(Float32Array.from({ length: parameter.size }, (_, n) => (((37 * n + 11 * s) % 101) - 50) / 200));
-  });
+  spreadWeights(model);
   return model;
 }
 
 const tokensOf = (T: number) => Int32Array.from({ length: T }, (_, t) => (13 * t + 5) % VOCABULARY);
-
-/** Logits of all tokens [1, T, V] and the last state, the text fed in pieces of the given lengths. */
-async function feed(model: RwkvLanguageModel, ids: Int32Array<ArrayBuffer>, pieces: readonly number[]) {
-  const { logits, state } = scope(() =>
-    noGrad(() => {
-      let state: ModelState | undefined;
-      let at = 0;
-      const logits = pieces.map((length) => {
-        const run = model.forward(tensor(device, ids.slice(at, at + length), [1, length]), state);
-        at += length;
-        state = run.state;
-        return run.logits;
-      });
-      return { logits: concat(logits, 1), state: state as unknown as ModelState };
-    }),
-  );
-  const values = await logits.data();
-  const last = new Map([...(await state.data())].map(([name, { values }]) => [name, values]));
-  logits.dispose();
-  state.dispose();
-  return { values, last };
-}
-
-const chunks = (T: number, size: number) =>
-  Array.from({ length: Math.ceil(T / size) }, (_, n) => Math.min(size, T - n * size));
 
 describe.each(rwkvVersions)("RWKV-%s", (version) => {
   test("step by step, in pieces and at once agree (O15)", async () => {

@@ -1,6 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { backward } from "../../src/autograd/backward.ts";
-import { noGrad } from "../../src/autograd/mode.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
 import type { LanguageModel, ModelConfig } from "../../src/models/language.ts";
@@ -9,8 +8,6 @@ import { MambaLanguageModel, mambaFromCheckpoint } from "../../src/models/mamba/
 import { createModel, modelKind } from "../../src/models/registry.ts";
 import { retnetParameterCount } from "../../src/models/retnet/config.ts";
 import { RetNetLanguageModel } from "../../src/models/retnet/model.ts";
-import type { ModelState } from "../../src/models/state.ts";
-import { concat } from "../../src/ops/concat.ts";
 import { crossEntropy } from "../../src/ops/crossEntropy.ts";
 import { reshape } from "../../src/ops/reshape.ts";
 import { tensor } from "../../src/tensor/create.ts";
@@ -18,6 +15,7 @@ import { Random } from "../../src/tensor/philox.ts";
 import { scope } from "../../src/tensor/scope.ts";
 import { expectClose } from "../support/close.ts";
 import { getGpu } from "../support/device.ts";
+import { chunks, feed, spreadWeights } from "../support/language.ts";
 
 let device: Device;
 beforeAll(async () => {
@@ -38,37 +36,11 @@ const launches: Record<string, { readonly training: number; readonly token: numb
 /** A model whose weights all differ from zero (O15). */
 function modelOf(config: ModelConfig): LanguageModel {
   const model = createModel(device, config, { random: new Random(1) });
-  model.parameters().forEach((parameter, s) => {
-    parameter.write(Float32Array.from({ length: parameter.size }, (_, n) => (((37 * n + 11 * s) % 101) - 50) / 200));
-  });
+  spreadWeights(model);
   return model;
 }
 
 const tokensOf = (T: number) => Int32Array.from({ length: T }, (_, t) => (13 * t + 5) % VOCABULARY);
-const chunks = (T: number, size: number) =>
-  Array.from({ length: Math.ceil(T / size) }, (_, n) => Math.min(size, T - n * size));
-
-/** Logits of all tokens [1, T, V] and the last state, the text fed in pieces of the given lengths. */
-async function feed(model: LanguageModel, ids: Int32Array<ArrayBuffer>, pieces: readonly number[]) {
-  const { logits, state } = scope(() =>
-    noGrad(() => {
-      let state: ModelState | undefined;
-      let at = 0;
-      const logits = pieces.map((length) => {
-        const run = model.forward(tensor(device, ids.slice(at, at + length), [1, length]), state);
-        at += length;
-        state = run.state;
-        return run.logits;
-      });
-      return { logits: concat(logits, 1), state: state as unknown as ModelState };
-    }),
-  );
-  const values = await logits.data();
-  const last = new Map([...(await state.data())].map(([name, { values }]) => [name, values]));
-  logits.dispose();
-  state.dispose();
-  return { values, last };
-}
 
 describe.each(Object.keys(configs))("%s", (kind) => {
   const config = configs[kind] as ModelConfig;

@@ -15,6 +15,7 @@ import { Random } from "../../src/tensor/philox.ts";
 import { scope } from "../../src/tensor/scope.ts";
 import { expectClose } from "../support/close.ts";
 import { getGpu } from "../support/device.ts";
+import { chunks, spreadWeights } from "../support/language.ts";
 
 let device: Device;
 /** The same device with the launches that a real GPU gets. */
@@ -30,15 +31,9 @@ const SHAPE = { kind: "transformer", vocabSize: VOCABULARY, channels: 8, heads: 
 /** A model whose weights all differ from zero (O15). */
 function modelOf(config: Partial<ModelConfig>, on = device): TransformerLanguageModel {
   const model = new TransformerLanguageModel(on, { ...SHAPE, ...config } as ModelConfig, { random: new Random(1) });
-  fillO15(model);
-  return model;
-}
-
-function fillO15(model: LanguageModel): void {
-  model.parameters().forEach((parameter, s) => {
-    parameter.write(Float32Array.from({ length: parameter.size }, (_, n) => (((37 * n + 11 * s) % 101) - 50) / 200));
-  });
+  spreadWeights(model);
   model.eval();
+  return model;
 }
 
 const tokensOf = (T: number, from = 5) =>
@@ -75,8 +70,6 @@ async function piecesOf(model: LanguageModel, ids: Int32Array<ArrayBuffer>, piec
   return values;
 }
 
-const chunks = (T: number, size: number) =>
-  Array.from({ length: Math.ceil(T / size) }, (_, n) => Math.min(size, T - n * size));
 const agree = { atol: 1e-4, rtol: 0 };
 
 describe.each(positionKinds)("%s positions", (positions) => {
@@ -110,7 +103,8 @@ describe.each(positionKinds)("%s positions", (positions) => {
 test.each(["rnn", "gru", "lstm"])("O16: a padded batch of a model of kind %s", async (kind) => {
   const config = { kind, vocabSize: VOCABULARY, embeddingSize: 8, hiddenSize: 8, numLayers: 2, dropout: 0 };
   const model = createModel(device, config);
-  fillO15(model);
+  spreadWeights(model);
+  model.eval();
   await checkPadding(model);
   model.dispose();
 });

@@ -1,24 +1,12 @@
 import { describe, expect, it } from "vitest";
-import { FileError } from "../../src/gpu/errors.ts";
 import { toFloat32 } from "../../src/io/convert.ts";
 import type { FileTensor } from "../../src/io/format.ts";
 import { readPickle } from "../../src/io/pytorch/pickle.ts";
 import { parsePyTorch } from "../../src/io/pytorch/read.ts";
 import { torchHooks } from "../../src/io/pytorch/storage.ts";
-import { readFile } from "../support/files.ts";
+import { fileErrorOf, readFile } from "../support/files.ts";
 
 const fixture = (name: string) => readFile(`test/fixtures/torch/${name}`);
-
-/** The code of the FileError that `run` throws. */
-function codeOf(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof FileError) return error.code;
-    throw error;
-  }
-  return "none";
-}
 
 const floats = (tensors: ReadonlyMap<string, FileTensor>, name: string) => [
   ...toFloat32(tensors.get(name) as FileTensor, name),
@@ -53,7 +41,7 @@ describe("files of PyTorch 1.13", () => {
 
   it("refuses the format before 1.6 and says how to save again", async () => {
     const legacy = await fixture("pth_legacy.pth");
-    expect(codeOf(() => parsePyTorch(legacy))).toBe("pytorch-legacy");
+    expect(fileErrorOf(() => parsePyTorch(legacy))).toBe("pytorch-legacy");
     expect(() => parsePyTorch(legacy)).toThrow("torch.save(torch.load(path), path)");
   });
 });
@@ -62,7 +50,7 @@ describe("damaged files", () => {
   it("end in a FileError wherever they are cut", async () => {
     const file = await fixture("pth_state.pth");
     for (let length = 0; length < file.length; length += 7)
-      expect(codeOf(() => parsePyTorch(file.slice(0, length)))).not.toBe("none");
+      expect(fileErrorOf(() => parsePyTorch(file.slice(0, length)))).not.toBe("none");
   });
 
   it("end in a FileError or in tensors, whichever bit flips", async () => {
@@ -70,7 +58,7 @@ describe("damaged files", () => {
     for (let bit = 0; bit < 8 * file.length; bit += 5) {
       const flipped = file.slice();
       flipped[bit >> 3] = (flipped[bit >> 3] as number) ^ (1 << (bit & 7));
-      codeOf(() => {
+      fileErrorOf(() => {
         for (const { data } of parsePyTorch(flipped).tensors.values()) expect(data.length).toBeLessThan(file.length);
       });
     }
@@ -81,10 +69,10 @@ describe("damaged files", () => {
     const view = new DataView(file.buffer, file.byteOffset);
     const entry = find(file, "PK\x01\x02");
     view.setUint16(entry + 10, 8, true);
-    expect(codeOf(() => parsePyTorch(file))).toBe("zip-compressed");
+    expect(fileErrorOf(() => parsePyTorch(file))).toBe("zip-compressed");
     view.setUint16(entry + 10, 0, true);
     view.setUint16(entry + 8, 1, true);
-    expect(codeOf(() => parsePyTorch(file))).toBe("zip-encrypted");
+    expect(fileErrorOf(() => parsePyTorch(file))).toBe("zip-encrypted");
   });
 });
 
@@ -92,13 +80,13 @@ describe("zip archives of other origin", () => {
   it("are refused with a big-endian byte order, and read with the other", () => {
     const empty = ["a/data.pkl", "\x80\x02}."] as const;
     expect(parsePyTorch(zipOf([empty, ["a/byteorder", "little"]])).tensors.size).toBe(0);
-    expect(codeOf(() => parsePyTorch(zipOf([empty, ["a/byteorder", "big"]])))).toBe("pytorch-byteorder");
+    expect(fileErrorOf(() => parsePyTorch(zipOf([empty, ["a/byteorder", "big"]])))).toBe("pytorch-byteorder");
   });
 
   it("are refused without a pickle, with a record twice, and with containers that multiply", () => {
-    expect(codeOf(() => parsePyTorch(zipOf([["a/readme", ""]])))).toBe("pytorch-foreign");
+    expect(fileErrorOf(() => parsePyTorch(zipOf([["a/readme", ""]])))).toBe("pytorch-foreign");
     expect(
-      codeOf(() =>
+      fileErrorOf(() =>
         parsePyTorch(
           zipOf([
             ["a", ""],
@@ -110,8 +98,8 @@ describe("zip archives of other origin", () => {
     // Each list holds the one before it ten times: 10^20 places from 400 bytes.
     let lists = "]q\0";
     for (let i = 0; i < 20; i++) lists += `](${"h\0".repeat(10)}eq\0`;
-    expect(codeOf(() => parsePyTorch(zipOf([["a/data.pkl", `\x80\x02${lists}.`]])))).toBe("pytorch-nesting");
-    expect(codeOf(() => parsePyTorch(zipOf([["a/data.pkl", "\x80\x02]q\0h\0a."]])))).toBe("pytorch-nesting");
+    expect(fileErrorOf(() => parsePyTorch(zipOf([["a/data.pkl", `\x80\x02${lists}.`]])))).toBe("pytorch-nesting");
+    expect(fileErrorOf(() => parsePyTorch(zipOf([["a/data.pkl", "\x80\x02]q\0h\0a."]])))).toBe("pytorch-nesting");
   });
 });
 
@@ -154,7 +142,7 @@ describe("hostile pickles", () => {
       "pytorch-storage",
     ],
   ])("refuses %s", (_, text, code) => {
-    expect(codeOf(() => pickle(text))).toBe(code);
+    expect(fileErrorOf(() => pickle(text))).toBe(code);
   });
 });
 

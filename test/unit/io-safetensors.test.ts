@@ -1,8 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { FileError } from "../../src/gpu/errors.ts";
 import { toFloat32, toInt32, toUint32 } from "../../src/io/convert.ts";
 import type { FileTensor } from "../../src/io/format.ts";
 import { parseSafetensors } from "../../src/io/safetensors.ts";
+import { fileErrorOf } from "../support/files.ts";
 
 /** A file of a header text (or bytes), data bytes and, for the malformed ones, a length field of its own. */
 function file(
@@ -22,16 +22,6 @@ function file(
 const F = '{"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}}';
 const entry = (fields: string) => `{"a":{"dtype":"F32",${fields}}}`;
 const withSecond = (offsets: string) => `${F.slice(0, -1)},"b":{"dtype":"F32","shape":[2],"data_offsets":${offsets}}}`;
-
-function codeOf(run: () => unknown): string {
-  try {
-    run();
-  } catch (error) {
-    if (error instanceof FileError) return error.code;
-    throw error;
-  }
-  return "accepted";
-}
 
 describe("accepted files", () => {
   const accepted: [what: string, header: string, dataBytes: number, shapes: Record<string, number[]>][] = [
@@ -130,12 +120,12 @@ describe("refused files", () => {
     ["an entry that is a number", () => file('{"a":1}'), "entry-not-object"],
   ];
   for (const [what, bytes, code] of refused) {
-    test(`${what}: ${code}`, () => expect(codeOf(() => parseSafetensors(bytes()))).toBe(code));
+    test(`${what}: ${code}`, () => expect(fileErrorOf(() => parseSafetensors(bytes()))).toBe(code));
   }
 
   test("lists nested beyond any stack: entry-not-object", () => {
     const deep = `{"a":${"[".repeat(1e6)}${"]".repeat(1e6)}}`;
-    expect(codeOf(() => parseSafetensors(file(deep)))).toBe("entry-not-object");
+    expect(fileErrorOf(() => parseSafetensors(file(deep)))).toBe("entry-not-object");
   });
 
   test("the message names tensor, values and cause", () => {
@@ -172,7 +162,7 @@ describe("conversion", () => {
 
   test("I64 as a weight is an error that names tensor and dtype", () => {
     const weights = tensor("I64", [1, 0, 0, 0, 0, 0, 0, 0]);
-    expect(codeOf(() => toFloat32(weights, "rnn.weight_ih_l0"))).toBe("dtype-not-float");
+    expect(fileErrorOf(() => toFloat32(weights, "rnn.weight_ih_l0"))).toBe("dtype-not-float");
     expect(() => toFloat32(weights, "rnn.weight_ih_l0")).toThrow('tensor "rnn.weight_ih_l0" is I64');
   });
 
@@ -185,9 +175,9 @@ describe("conversion", () => {
   });
 
   test("integers out of range and floats are errors", () => {
-    expect(codeOf(() => toInt32(tensor("U32", [0, 0, 0, 128]), "x"))).toBe("integer-range");
-    expect(codeOf(() => toInt32(tensor("I64", [0, 0, 0, 0, 1, 0, 0, 0]), "x"))).toBe("integer-range");
-    expect(codeOf(() => toUint32(tensor("I8", [255]), "x"))).toBe("integer-range");
-    expect(codeOf(() => toInt32(tensor("F32", [0, 0, 0, 0]), "x"))).toBe("dtype-not-integer");
+    expect(fileErrorOf(() => toInt32(tensor("U32", [0, 0, 0, 128]), "x"))).toBe("integer-range");
+    expect(fileErrorOf(() => toInt32(tensor("I64", [0, 0, 0, 0, 1, 0, 0, 0]), "x"))).toBe("integer-range");
+    expect(fileErrorOf(() => toUint32(tensor("I8", [255]), "x"))).toBe("integer-range");
+    expect(fileErrorOf(() => toInt32(tensor("F32", [0, 0, 0, 0]), "x"))).toBe("dtype-not-integer");
   });
 });

@@ -193,9 +193,9 @@ function prepare(device: Device, workload: Workload): Work {
 }
 
 const LATER = {
-  attention: "attention is not written yet",
-  gptTrain: "the transformer is not written yet",
-  wkv: "the RWKV recurrence is not written yet",
+  attention: "no adapter runs attention yet",
+  gptTrain: "no adapter trains the Transformer yet",
+  wkv: "no adapter runs the RWKV recurrence yet",
 } as const;
 
 export const engine: Engine = {

@@ -3,6 +3,7 @@ import { FileError } from "../../gpu/errors.ts";
 import type { HostTensor, StateDict } from "../../nn/module.ts";
 import { Random } from "../../tensor/philox.ts";
 import { type Shape, sameShape, show } from "../../tensor/shape.ts";
+import { filled } from "../filled.ts";
 import { TransformerLanguageModel } from "../transformer.ts";
 import type { TransformerConfig } from "../transformerConfig.ts";
 
@@ -97,14 +98,7 @@ export function gpt2FromCheckpoint(
     if (MASK.test(name) || name === HEAD) continue;
     fitted.set(PREFIX + name, transposed && MATRIX.test(name) && value.shape.length === 2 ? turned(value) : value);
   }
-  const model = new TransformerLanguageModel(device, config, { random: new Unused() });
-  try {
-    model.loadStateDict(fitted);
-  } catch (error) {
-    model.dispose();
-    throw error;
-  }
-  return model;
+  return filled(new TransformerLanguageModel(device, config, { random: new Unused() }), fitted);
 }
 
 /** Initial values for what is overwritten at once: drawing 124 million takes seconds. */

@@ -1,6 +1,4 @@
-import { noGrad } from "../../autograd/mode.ts";
 import type { Device } from "../../gpu/device.ts";
-import { ShapeError } from "../../gpu/errors.ts";
 import { Embedding } from "../../nn/embedding.ts";
 import { type InitOptions, randomOf } from "../../nn/init.ts";
 import { MambaMixer, type MambaState } from "../../nn/mamba/mixer.ts";
@@ -8,19 +6,11 @@ import { Module, type StateDict } from "../../nn/module.ts";
 import { RMSNorm } from "../../nn/norm.ts";
 import { add } from "../../ops/binary.ts";
 import { linear } from "../../ops/linear.ts";
-import { reshape } from "../../ops/reshape.ts";
-import { scope } from "../../tensor/scope.ts";
-import { show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import {
-  type Decoder,
-  type Forward,
-  type ForwardOptions,
-  type LanguageModel,
-  type ModelConfig,
-  refuseLengths,
-} from "../language.ts";
+import { filled } from "../filled.ts";
+import type { Decoder, Forward, ForwardOptions, LanguageModel, ModelConfig } from "../language.ts";
 import { ModelState, zeroState } from "../state.ts";
+import { checkTokens, stepwiseDecoder } from "../stepwise.ts";
 import { completeMamba, type MambaConfig, mambaConfigOf } from "./config.ts";
 
 const convName = (layer: number): string => `layers.${layer}.conv`;
@@ -79,11 +69,8 @@ export class MambaLanguageModel extends Module implements LanguageModel {
   }
 
   forward(tokens: Tensor, state?: ModelState, options: ForwardOptions = {}): Forward {
-    refuseLengths("mamba", options);
+    checkTokens("mamba", tokens, options);
     const [, steps = 0] = tokens.shape;
-    if (tokens.shape.length !== 2 || steps === 0) {
-      throw new ShapeError(`mamba: tokens are ${show(tokens.shape)}; they must be [B, T] token ids, T of 1 or more`);
-    }
     const { table, layers, norm } = this.backbone;
     const tensors: Record<string, Tensor<"f32">> = {};
     const last = layers.reduce<Tensor<"f32">>((x, layer, i) => {
@@ -109,19 +96,8 @@ export class MambaLanguageModel extends Module implements LanguageModel {
     return zeroState(this.device, Object.fromEntries(entries.flat()));
   }
 
-  /** The parallel form with one step is the recurrent form: the kernels are the same. */
   decoder(): Decoder {
-    return {
-      step: (tokens, state) =>
-        scope(() =>
-          noGrad(() => {
-            const [batch = 0] = tokens.shape;
-            const { logits, state: next } = this.forward(reshape(tokens, [batch, 1]), state);
-            return { logits: reshape(logits, [batch, this.config.vocabSize]), state: next };
-          }),
-        ),
-      dispose: () => {},
-    };
+    return stepwiseDecoder(this);
   }
 }
 
@@ -135,11 +111,5 @@ export function mambaFromCheckpoint(device: Device, state: StateDict): MambaLang
   const named = [...state]
     .filter(([name]) => name !== "lm_head.weight")
     .map(([name, value]) => [name.replace("backbone.embeddings.", "backbone.embedding."), value] as const);
-  try {
-    model.loadStateDict(new Map(named));
-  } catch (error) {
-    model.dispose();
-    throw error;
-  }
-  return model;
+  return filled(model, new Map(named));
 }

@@ -1,6 +1,4 @@
-import { noGrad } from "../../autograd/mode.ts";
 import type { Device } from "../../gpu/device.ts";
-import { ShapeError } from "../../gpu/errors.ts";
 import { Embedding } from "../../nn/embedding.ts";
 import { type InitOptions, randomOf } from "../../nn/init.ts";
 import { Linear } from "../../nn/linear.ts";
@@ -8,21 +6,12 @@ import { Module } from "../../nn/module.ts";
 import { RMSNorm } from "../../nn/norm.ts";
 import { RetNetBlock } from "../../nn/retnet/block.ts";
 import { RetentionTables } from "../../nn/retnet/retention.ts";
-import { reshape } from "../../ops/reshape.ts";
 import { affine } from "../../ops/unary.ts";
 import { full } from "../../tensor/create.ts";
-import { scope } from "../../tensor/scope.ts";
-import { show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import {
-  type Decoder,
-  type Forward,
-  type ForwardOptions,
-  type LanguageModel,
-  type ModelConfig,
-  refuseLengths,
-} from "../language.ts";
+import type { Decoder, Forward, ForwardOptions, LanguageModel, ModelConfig } from "../language.ts";
 import { ModelState, zeroState } from "../state.ts";
+import { checkTokens, stepwiseDecoder } from "../stepwise.ts";
 import { completeRetNet, type RetNetConfig } from "./config.ts";
 
 /** Where the state keeps how many tokens went before, as numbers the device counts on. */
@@ -64,11 +53,8 @@ export class RetNetLanguageModel extends Module implements LanguageModel {
   }
 
   forward(tokens: Tensor, state?: ModelState, options: ForwardOptions = {}): Forward {
-    refuseLengths("retnet", options);
+    checkTokens("retnet", tokens, options);
     const [batch = 0, steps = 0] = tokens.shape;
-    if (tokens.shape.length !== 2 || steps === 0) {
-      throw new ShapeError(`retnet: tokens are ${show(tokens.shape)}; they must be [B, T] token ids, T of 1 or more`);
-    }
     const before = state?.tensors[POSITION];
     const tensors: Record<string, Tensor<"f32">> = {};
     const last = this.blocks.reduce<Tensor<"f32">>((x, block, layer) => {
@@ -89,19 +75,8 @@ export class RetNetLanguageModel extends Module implements LanguageModel {
     return zeroState(this.device, { ...Object.fromEntries(entries), [POSITION]: [batch] });
   }
 
-  /** The parallel form with one step is the recurrent form. */
   decoder(): Decoder {
-    return {
-      step: (tokens, state) =>
-        scope(() =>
-          noGrad(() => {
-            const [batch = 0] = tokens.shape;
-            const { logits, state: next } = this.forward(reshape(tokens, [batch, 1]), state);
-            return { logits: reshape(logits, [batch, this.config.vocabSize]), state: next };
-          }),
-        ),
-      dispose: () => {},
-    };
+    return stepwiseDecoder(this);
   }
 
   override dispose(): void {

@@ -3,6 +3,7 @@ import { FileError } from "../../gpu/errors.ts";
 import type { HostTensor, StateDict } from "../../nn/module.ts";
 import type { RwkvVersion } from "../../nn/rwkv/types.ts";
 import { type Shape, sizeOf } from "../../tensor/shape.ts";
+import { filled } from "../filled.ts";
 import { HEAD_EPS, type RwkvConfig } from "./config.ts";
 import { RwkvLanguageModel } from "./model.ts";
 
@@ -87,13 +88,7 @@ export function rwkvFromCheckpoint(device: Device, state: StateDict, headEps = H
     const alike = shape && sizeOf(shape) === sizeOf(value.shape) && squeezed(shape) === squeezed(value.shape);
     fitted.set(name, alike ? { shape, values: value.values } : value);
   }
-  try {
-    model.loadStateDict(fitted);
-  } catch (error) {
-    model.dispose();
-    throw error;
-  }
-  return model;
+  return filled(model, fitted);
 }
 
 const squeezed = (shape: Shape): string => shape.filter((n) => n !== 1).join();

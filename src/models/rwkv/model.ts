@@ -1,6 +1,4 @@
-import { noGrad } from "../../autograd/mode.ts";
 import type { Device } from "../../gpu/device.ts";
-import { ShapeError } from "../../gpu/errors.ts";
 import { type InitOptions, randomOf, uniformInit } from "../../nn/init.ts";
 import { Module, type Parameter } from "../../nn/module.ts";
 import { LayerNorm } from "../../nn/norm.ts";
@@ -8,19 +6,11 @@ import { type BlockResult, type BlockState, RwkvBlock } from "../../nn/rwkv/bloc
 import { Projection } from "../../nn/rwkv/projection.ts";
 import type { RwkvVersion } from "../../nn/rwkv/types.ts";
 import { embedding } from "../../ops/embedding.ts";
-import { reshape } from "../../ops/reshape.ts";
-import { scope } from "../../tensor/scope.ts";
-import { type Shape, show } from "../../tensor/shape.ts";
+import type { Shape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import {
-  type Decoder,
-  type Forward,
-  type ForwardOptions,
-  type LanguageModel,
-  type ModelConfig,
-  refuseLengths,
-} from "../language.ts";
+import type { Decoder, Forward, ForwardOptions, LanguageModel, ModelConfig } from "../language.ts";
 import { ModelState, zeroState } from "../state.ts";
+import { checkTokens, stepwiseDecoder } from "../stepwise.ts";
 import { completeConfig, type RwkvConfig, versionOf } from "./config.ts";
 
 /** Names of a block's parts of a model state. */
@@ -79,13 +69,8 @@ export class RwkvLanguageModel extends Module implements LanguageModel {
   }
 
   forward(tokens: Tensor, state?: ModelState, options: ForwardOptions = {}): Forward {
-    refuseLengths(this.config.kind, options);
+    checkTokens(this.config.kind, tokens, options);
     const [, steps = 0] = tokens.shape;
-    if (tokens.shape.length !== 2 || steps === 0) {
-      throw new ShapeError(
-        `${this.config.kind}: tokens are ${show(tokens.shape)}; they must be [B, T] token ids, T of 1 or more`,
-      );
-    }
     let x: Tensor = embedding(this.emb.weight, tokens);
     let firstValue: Tensor | undefined;
     const tensors: Record<string, Tensor<"f32">> = {};
@@ -115,19 +100,8 @@ export class RwkvLanguageModel extends Module implements LanguageModel {
     return zeroState(this.device, Object.fromEntries(entries.flat()));
   }
 
-  /** The parallel form with one step is the recurrent form: the kernels are the same. */
   decoder(): Decoder {
-    return {
-      step: (tokens, state) =>
-        scope(() =>
-          noGrad(() => {
-            const [batch = 0] = tokens.shape;
-            const { logits, state: next } = this.forward(reshape(tokens, [batch, 1]), state);
-            return { logits: reshape(logits, [batch, this.config.vocabSize]), state: next };
-          }),
-        ),
-      dispose: () => {},
-    };
+    return stepwiseDecoder(this);
   }
 }
 
