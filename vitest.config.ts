@@ -15,6 +15,23 @@ const oneByOne = {
   hookTimeout: GPU_TIMEOUT,
 };
 
+/** Matrices of sizes that hold a kernel's arithmetic, which Dawn in Node runs in every test run; Chrome compiles with the same Tint. */
+const wide = ["conformance", "matmul-gradient", "reduce", "rnn", "rnn-cases", "scan", "state-space", "wkv"].map(
+  (name) => `test/gpu/${name}.test.ts`,
+);
+
+const chromeBrowser = {
+  enabled: true,
+  headless: true,
+  provider: chrome,
+  screenshotFailures: false,
+  ui: false,
+  instances: [{ browser: "chrome" }],
+};
+
+const vulkan = findVulkan(await findChrome());
+if ("missing" in vulkan) console.warn(`dawn: skipped, this machine has no ${vulkan.missing}`);
+
 /** Projects take turns in this order: the quick ones first, and never two that load the processor. */
 const tests: NonNullable<Extract<TestProjectConfiguration, { test?: unknown }>["test"]>[] = [
   { name: "unit", include: ["test/unit/**/*.test.ts", "test/layers.test.ts"], isolate: false },
@@ -24,21 +41,13 @@ const tests: NonNullable<Extract<TestProjectConfiguration, { test?: unknown }>["
     ...oneByOne,
     name: "chrome",
     include: ["test/gpu/**/*.test.ts"],
-    browser: {
-      enabled: true,
-      headless: true,
-      provider: chrome,
-      screenshotFailures: false,
-      ui: false,
-      instances: [{ browser: "chrome" }],
-    },
+    exclude: "env" in vulkan ? wide : [],
+    browser: chromeBrowser,
   },
+  { ...oneByOne, name: "chrome-wide", include: wide, browser: chromeBrowser },
   { ...oneByOne, name: "package", include: ["test/package/**/*.test.ts"] },
   { ...oneByOne, name: "e2e", include: ["test/e2e/**/*.test.ts"] },
 ];
-
-const vulkan = findVulkan(await findChrome());
-if ("missing" in vulkan) console.warn(`dawn: skipped, this machine has no ${vulkan.missing}`);
 
 const projects = tests
   .filter(({ name }) => name !== "dawn" || "env" in vulkan)
