@@ -35,8 +35,10 @@ export async function train(file: string, options: TrainOptions): Promise<void> 
   const device = await openGpu();
   const progress = new Progress();
   const run = await (saved ? goOn(device, file, saved, options, progress) : begin(device, file, options, progress));
-  const { model, settings, text } = run;
-  const [parameters, tokens] = [model.parameterCount, text.ids.length].map((count) => count.toLocaleString("en"));
+  const { model, settings, corpus } = run;
+  const [parameters, tokens] = [model.parameterCount, corpus.train.length + corpus.validation.length].map((count) =>
+    count.toLocaleString("en"),
+  );
   console.log(
     `${model.config.kind}, ${parameters} parameters, ${tokens} tokens; step ${run.step} of ${settings.steps}`,
   );

@@ -8,4 +8,15 @@ export { CharTokenizer } from "../text/characters.ts";
 export { type Corpus, readCorpus, splitIds } from "../text/corpus.ts";
 export { tokenizerFromJSON } from "../text/restore.ts";
 export { type Encoded, encodeSource, type TextSource } from "../text/source.ts";
+export {
+  isHeldOut,
+  type Task,
+  type TaskCorpus,
+  type TaskExample,
+  type TaskName,
+  type TaskOptions,
+  taskCorpus,
+  taskOf,
+  tasks,
+} from "../text/tasks.ts";
 export type { TextStream, Tokenizer, TokenizerDescription } from "../text/tokenizer.ts";

@@ -3,7 +3,9 @@
  * @module
  */
 export { Adam, type AdamOptions, AdamW } from "../optim/adam.ts";
-export type { OptimizerOptions, ParameterGroup, StepReport } from "../optim/optimizer.ts";
+export type { ParameterGroup } from "../optim/groups.ts";
+export { type GroupOptions, optimizerGroups } from "../optim/modelGroups.ts";
+export type { OptimizerOptions, StepReport } from "../optim/optimizer.ts";
 export {
   constantLr,
   cosineAnnealing,
@@ -17,6 +19,7 @@ export {
   warmupCosine,
 } from "../optim/schedule.ts";
 export { SGD, type SGDOptions } from "../optim/sgd.ts";
+export { type AnswerAccuracy, answerAccuracy } from "../train/answers.ts";
 export {
   type Checkpoint,
   loadCheckpoint,

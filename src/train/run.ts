@@ -4,7 +4,7 @@ import { modelKind } from "../models/registry.ts";
 import { AdamW } from "../optim/adam.ts";
 import { warmupCosine } from "../optim/schedule.ts";
 import { streamBatches } from "../text/batches.ts";
-import { splitIds } from "../text/corpus.ts";
+import { type Corpus, splitIds } from "../text/corpus.ts";
 import type { Encoded } from "../text/source.ts";
 import { saveCheckpoint, type TrainingRecord } from "./checkpoint.ts";
 import { Trainer, type TrainReport } from "./trainer.ts";
@@ -55,19 +55,22 @@ const WARMUP = 50;
  */
 export class TrainingRun {
   readonly model: LanguageModel;
-  readonly text: Encoded;
+  readonly corpus: Corpus;
   readonly settings: Required<RunSettings>;
   readonly trainer: Trainer;
   private readonly optimizer: AdamW;
 
-  /** @throws ValueError if a setting is out of range, the text is too short, or it is not that of the resumed run */
-  constructor(model: LanguageModel, text: Encoded, { resume, onReport, ...given }: RunOptions = {}) {
+  /**
+   * @param text split by `validation`, or a corpus that is split already, such as `taskCorpus` makes
+   * @throws ValueError if a setting is out of range, the text is too short, or it is not that of the resumed run
+   */
+  constructor(model: LanguageModel, text: Encoded | Corpus, { resume, onReport, ...given }: RunOptions = {}) {
     this.model = model;
-    this.text = text;
     this.settings = complete({ ...(resume && settingsOf(resume)), ...defined(given) });
     const { batchSize, seqLength, lr, steps, maxNorm } = this.settings;
-    const parts = splitIds(text.ids, this.settings);
-    const batches = streamBatches(parts.train, { batchSize, seqLength });
+    this.corpus = "train" in text ? text : { tokenizer: text.tokenizer, ...splitIds(text.ids, this.settings) };
+    const { train, validation } = this.corpus;
+    const batches = streamBatches(train, { batchSize, seqLength });
     this.optimizer = new AdamW(model.parameters(), { lr, maxNorm });
     this.trainer = new Trainer({
       model,
@@ -80,7 +83,7 @@ export class TrainingRun {
         total: steps,
       }),
       carryState: modelKind(model.config.kind).recurrent,
-      ...(parts.validation.length > 0 && { validation: parts.validation }),
+      ...(validation.length > 0 && { validation }),
       ...(onReport && { onReport }),
     });
     if (!resume) return;
@@ -107,7 +110,7 @@ export class TrainingRun {
 
   /** Mean loss on held-out text, in nats a token, or null where nothing is held out. */
   async evaluate(): Promise<number | null> {
-    return this.settings.validation > 0 ? this.trainer.evaluate() : null;
+    return this.trainer.options.validation ? this.trainer.evaluate() : null;
   }
 
   /** A checkpoint from which the run continues bit for bit, and PyTorch loads the weights. */
@@ -118,7 +121,7 @@ export class TrainingRun {
       schedule: schedule.description,
       settings: { run: this.settings },
     };
-    return saveCheckpoint(this.model, this.text.tokenizer, record);
+    return saveCheckpoint(this.model, this.corpus.tokenizer, record);
   }
 
   /** Gives back what training needs; the model stays. */
