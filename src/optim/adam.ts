@@ -2,7 +2,8 @@ import adamKernel from "../../kernels/optim/adam.wgsl";
 import { ValueError } from "../gpu/errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { FlatBuffer } from "./flat.ts";
-import { Optimizer, type OptimizerOptions, type ParameterGroup } from "./optimizer.ts";
+import type { ParameterGroup } from "./groups.ts";
+import { Optimizer, type OptimizerOptions } from "./optimizer.ts";
 
 export interface AdamOptions extends OptimizerOptions {
   /** Decay rates of the first and second moment; default [0.9, 0.999]. */

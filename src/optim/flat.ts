@@ -3,6 +3,7 @@ import { ValueError } from "../gpu/errors.ts";
 import { empty, zeros } from "../tensor/create.ts";
 import { ELEMENT_BYTES } from "../tensor/dtype.ts";
 import { keep } from "../tensor/scope.ts";
+import { show } from "../tensor/shape.ts";
 import { Tensor } from "../tensor/tensor.ts";
 
 /** Elements of a block: windows of a buffer start at multiples of 256 bytes. */
@@ -40,12 +41,15 @@ export function flatten(device: Device, groups: readonly (readonly Tensor<"f32">
     places = [];
     size = 0;
   };
-  const seen = new Set<Tensor>();
+  const seen = new Map<Tensor, number>();
   groups.forEach((parameters, group) => {
     for (const parameter of parameters) {
-      if (seen.has(parameter))
-        throw new ValueError("optimizer: a parameter appears twice; give each parameter to one group only");
-      seen.add(parameter);
+      const other = seen.get(parameter);
+      if (other !== undefined)
+        throw new ValueError(
+          `optimizer: a parameter ${show(parameter.shape)} appears twice, in group ${other} and in group ${group}; give each parameter to one group, once`,
+        );
+      seen.set(parameter, group);
       parameter.check("optimizer");
       const room = Math.ceil(parameter.size / BLOCK) * BLOCK;
       if (size + room > capacity) close();

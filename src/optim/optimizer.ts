@@ -6,15 +6,7 @@ import { keep } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { CONTROL, CONTROL_WORDS } from "./control.ts";
 import { BLOCK, type FlatBuffer, flatten } from "./flat.ts";
-
-/** Parameters that share a learning-rate factor and a weight decay. */
-export interface ParameterGroup {
-  readonly parameters: readonly Tensor<"f32">[];
-  /** Multiplies the learning rate; default 1. */
-  readonly lrScale?: number;
-  /** Default: the optimizer's. */
-  readonly weightDecay?: number;
-}
+import { groupsOf, type ParameterGroup, type Rates, ratesOf, sameGroups, shownGroups } from "./groups.ts";
 
 export interface OptimizerOptions {
   /** Learning rate; change it with `setLr`. */
@@ -36,7 +28,10 @@ export interface StepReport {
   readonly skipped: number;
 }
 
-/** Moments and counters of an optimizer, as checkpoints store them: name -> values, flat over all parameters. */
+/**
+ * Moments and counters of an optimizer, as checkpoints store them: name -> values, flat over all parameters, group by
+ * group. `groups`, where there are several, has three values each: learning-rate factor, weight decay, parameter values.
+ */
 export type OptimizerState = Map<string, Float32Array<ArrayBuffer>>;
 
 const NORM_GROUPS = 64;
@@ -54,7 +49,7 @@ export abstract class Optimizer {
   protected readonly control: Tensor<"f32">;
   /** Learning rate and weight decay of each group. */
   protected readonly groups: Tensor<"f32">;
-  private readonly scales: readonly { readonly lr: number; readonly decay: number }[];
+  private readonly scales: readonly Rates[];
   private readonly partials: Tensor<"f32">;
   private readonly tables = new Map<string, Tensor<"u32">>();
   private readonly maxNorm: number;
@@ -63,7 +58,7 @@ export abstract class Optimizer {
   private disposed = false;
 
   constructor(parameters: readonly Tensor<"f32">[] | readonly ParameterGroup[], options: OptimizerOptions) {
-    const groups: readonly ParameterGroup[] = isGroups(parameters) ? parameters : [{ parameters }];
+    const groups = groupsOf(parameters);
     const first = groups.find((group) => group.parameters.length > 0)?.parameters[0];
     if (!first) throw new ValueError("optimizer: there are no parameters; pass module.parameters()");
     const { lr, weightDecay = 0, maxNorm = 0, normType = 2 } = options;
@@ -77,7 +72,7 @@ export abstract class Optimizer {
     this.rate = lr;
     this.maxNorm = maxNorm;
     this.normType = normType;
-    this.scales = groups.map((group) => ({ lr: group.lrScale ?? 1, decay: group.weightDecay ?? weightDecay }));
+    this.scales = ratesOf(groups, weightDecay);
     this.buffers = flatten(
       this.device,
       groups.map((group) => group.parameters),
@@ -179,6 +174,8 @@ export abstract class Optimizer {
       ...names.flatMap((name) => (this.moments.get(name) ?? []).map((t) => t.data())),
     ]);
     const state: OptimizerState = new Map([["control", parts[0] as Float32Array<ArrayBuffer>]]);
+    const groups = this.grouping();
+    if (groups) state.set("groups", groups);
     let at = 1;
     for (const name of names)
       for (const i of this.buffers.keys()) state.set(`${name}.${i}`, parts[at++] as Float32Array<ArrayBuffer>);
@@ -195,6 +192,9 @@ export abstract class Optimizer {
       if (!found) return [`${name} is missing`];
       return found.length === target.size ? [] : [`${name} has ${found.length} values instead of ${target.size}`];
     });
+    // Moments lie group by group: in other groups they would belong to other parameters.
+    const [saved, own] = [state.get("groups") ?? null, this.grouping()];
+    if (!sameGroups(saved, own)) faults.push(`its groups are ${shownGroups(saved)} instead of ${shownGroups(own)}`);
     if (faults.length > 0)
       throw new FileError(
         "optimizer-state",
@@ -243,8 +243,14 @@ export abstract class Optimizer {
   /** Records the update of one flat buffer. */
   protected abstract update(buffer: FlatBuffer, index: number, blocks: Tensor<"u32">): void;
 
+  /** What the state tells of several groups. */
+  private grouping(): Float32Array<ArrayBuffer> | null {
+    if (this.scales.length === 1) return null;
+    return Float32Array.from(this.scales.flatMap(({ lrScale, weightDecay, size }) => [lrScale, weightDecay, size]));
+  }
+
   private rates(lr: number): number[] {
-    return this.scales.flatMap((scale) => [lr * scale.lr, scale.decay, 0, 0]);
+    return this.scales.flatMap(({ lrScale, weightDecay }) => [lr * lrScale, weightDecay, 0, 0]);
   }
 
   /** Table of groups and valid elements, for the parameters that have a gradient now. */
@@ -264,11 +270,4 @@ export abstract class Optimizer {
     }
     return table;
   }
-}
-
-function isGroups(
-  parameters: readonly Tensor<"f32">[] | readonly ParameterGroup[],
-): parameters is readonly ParameterGroup[] {
-  const first = parameters[0];
-  return first !== undefined && "parameters" in first;
 }

@@ -2,7 +2,8 @@ import sgdKernel from "../../kernels/optim/sgd.wgsl";
 import { ValueError } from "../gpu/errors.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { FlatBuffer } from "./flat.ts";
-import { Optimizer, type OptimizerOptions, type ParameterGroup } from "./optimizer.ts";
+import type { ParameterGroup } from "./groups.ts";
+import { Optimizer, type OptimizerOptions } from "./optimizer.ts";
 
 export interface SGDOptions extends OptimizerOptions {
   readonly momentum?: number;

@@ -7,7 +7,7 @@ import type { StateDict } from "../../../src/nn/module.ts";
 import { crossEntropy } from "../../../src/ops/crossEntropy.ts";
 import { reshape } from "../../../src/ops/reshape.ts";
 import { AdamW } from "../../../src/optim/adam.ts";
-import type { ParameterGroup } from "../../../src/optim/optimizer.ts";
+import type { ParameterGroup } from "../../../src/optim/groups.ts";
 import { constantLr, type Schedule } from "../../../src/optim/schedule.ts";
 import { tensor } from "../../../src/tensor/create.ts";
 import { keep, scope } from "../../../src/tensor/scope.ts";
