@@ -1,7 +1,6 @@
 import { gruLayer } from "../../src/ops/rnn/gru.ts";
 import { lstmLayer } from "../../src/ops/rnn/lstm.ts";
 import { rnnLayer } from "../../src/ops/rnn/rnn.ts";
-import { wkv7 } from "../../src/ops/wkv/wkv7.ts";
 import type { Line } from "../line.ts";
 import { type Input, input, words } from "./inputs.ts";
 
@@ -87,71 +86,8 @@ function layerLine(kind: Cell, T: number, B: number, H: number): Line {
   };
 }
 
-/** S = S (diag(exp(-exp(w))) + a b^T) + v k^T, y = S r, in float64. */
-function wkv(B: number, T: number, H: number, N: number, inputs: readonly Float32Array[]): Float64Array {
-  const y = new Float64Array(B * T * H * N);
-  for (let b = 0; b < B; b++)
-    for (let h = 0; h < H; h++) {
-      const state = new Float64Array(N * N);
-      for (let t = 0; t < T; t++) {
-        const at = ((b * T + t) * H + h) * N;
-        const [r, w, k, v, first, second] = inputs.map((values) => values.subarray(at, at + N)) as Float32Array[];
-        for (let i = 0; i < N; i++) {
-          let removed = 0;
-          for (let j = 0; j < N; j++) removed += state[i * N + j]! * first![j]!;
-          for (let j = 0; j < N; j++) {
-            const decayed = state[i * N + j]! * Math.exp(-Math.exp(w![j]!));
-            const value = decayed + removed * second![j]! + v![i]! * k![j]!;
-            state[i * N + j] = value;
-            y[at + i]! += value * r![j]!;
-          }
-        }
-      }
-    }
-  return y;
-}
-
-function wkvLine(B: number, T: number, H: number, N: number): Line {
-  return {
-    name: `wkv/wkv7/B${B}T${T}H${H}N${N}`,
-    flops: 10 * B * T * H * N * N,
-    bytes: words(7 * B * T * H * N, B * H * N * N),
-    prepare(device, random) {
-      const shape = [B, T, H, N];
-      const all = [
-        input(device, random, shape),
-        input(device, random, shape, -3, 0),
-        ...[0, 1].map(() => input(device, random, shape)),
-        ...[0, 1].map(() => input(device, random, shape, -0.1, 0.1)),
-      ];
-      const [r, w, k, v, a, b] = all.map(({ on }) => on) as [
-        Input["on"],
-        Input["on"],
-        Input["on"],
-        Input["on"],
-        Input["on"],
-        Input["on"],
-      ];
-      return {
-        inputs: all.map(({ on }) => on),
-        run: () => [wkv7(r, w, k, v, a, b).y],
-        expected: () => [
-          wkv(
-            B,
-            T,
-            H,
-            N,
-            all.map(({ values }) => values),
-          ),
-        ],
-      };
-    },
-  };
-}
-
 export const lines: readonly Line[] = [
   layerLine("rnn", 64, 16, 128),
   layerLine("gru", 64, 16, 128),
   layerLine("lstm", 64, 16, 128),
-  wkvLine(2, 64, 4, 64),
 ];
