@@ -81,6 +81,7 @@ export { wkv7 } from "../ops/wkv/wkv7.ts";
 export { capture } from "../tensor/capture.ts";
 export { empty, full, type Nested, ones, tensor, zeros } from "../tensor/create.ts";
 export type { DType } from "../tensor/dtype.ts";
+export { type ExternalOptions, fromBuffer } from "../tensor/external.ts";
 export { defaultGenerator, Generator, manualSeed, normal, uniform } from "../tensor/generator.ts";
 export { Random, type RandomState } from "../tensor/philox.ts";
 export { keep, scope } from "../tensor/scope.ts";

@@ -64,7 +64,14 @@ export class BufferPool implements BlockHome {
     return new Storage(this, block, 0, block.bytes);
   }
 
+  /** Memory that somebody else owns: `bytes` of a buffer from `offset` on. */
+  borrow(buffer: GPUBuffer, offset: number, bytes: number): Storage {
+    const block = { id: ++this.ids, buffer, bytes: buffer.size, foreign: true, freedIn: 0, owner: null };
+    return new Storage(this, block, offset, bytes);
+  }
+
   giveBack(block: Block): void {
+    if (block.foreign) return;
     block.freedIn = this.clock.recording;
     if (block.owner?.open) {
       push(block.owner.free, block);
@@ -147,7 +154,7 @@ export class BufferPool implements BlockHome {
     const usage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     const buffer = this.gpu.createBuffer({ size, usage });
     this.reserved += size;
-    const block: Block = { id: ++this.ids, buffer, bytes: size, freedIn: 0, owner: null };
+    const block: Block = { id: ++this.ids, buffer, bytes: size, foreign: false, freedIn: 0, owner: null };
     this.blocks.add(block);
     return this.own(block, hostWrite);
   }

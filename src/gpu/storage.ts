@@ -5,6 +5,8 @@ export interface Block {
   readonly id: number;
   readonly buffer: GPUBuffer;
   readonly bytes: number;
+  /** Whether somebody else made the buffer: the pool neither counts, reuses nor destroys it. */
+  readonly foreign: boolean;
   freedIn: number;
   owner: Reservation | null;
 }
