@@ -4,6 +4,7 @@ import type { Device } from "../gpu/device.ts";
 import { ShapeError, ValueError } from "../gpu/errors.ts";
 import { Embedding } from "../nn/embedding.ts";
 import { type InitOptions, randomOf } from "../nn/init.ts";
+import { Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
 import { LayerNorm } from "../nn/norm.ts";
 import { sinusoidalPositions } from "../nn/positions.ts";
@@ -71,7 +72,7 @@ class Trunk extends Module {
 }
 
 /**
- * A GPT-2-shaped language model: pre-norm blocks, a head tied to the embedding. In training, attention never stores its
+ * A GPT-2-shaped language model: pre-norm blocks, a head that is tied to the embedding unless `tiedHead` is false. In training, attention never stores its
  * scores; in generation, keys and values of the last tokens lie in a cache. With rotary positions the cache is a ring and
  * every token sees the last `contextLength`, in training as in generation, so a text can go on at constant memory.
  * Radford et al. 2019; names as in nanoGPT (`transformer.wte`, `transformer.h.0.attn.c_attn`, ...).
@@ -85,6 +86,8 @@ export class TransformerLanguageModel extends Module implements LanguageModel {
    */
   checkpointBlocks = false;
   private readonly trunk: Trunk;
+  /** Null: the embedding serves. */
+  private readonly head: Linear | null;
   /** Constants of the positions, not in the state dict: turns of rotary, rows of sinusoidal ones. */
   private readonly table: Tensor | null;
 
@@ -94,7 +97,11 @@ export class TransformerLanguageModel extends Module implements LanguageModel {
     const { channels, heads, contextLength, positions } = config;
     this.device = device;
     this.config = config;
-    this.trunk = this.child("transformer", new Trunk(device, config, init));
+    const random = randomOf(init);
+    this.trunk = this.child("transformer", new Trunk(device, config, { random }));
+    this.head = config.tiedHead
+      ? null
+      : this.child("lm_head", new Linear(device, channels, config.vocabSize, { random, std: 0.02, bias: false }));
     const table = {
       learned: () => null,
       rotary: () => keep(rotaryTable(device, channels / heads)),
@@ -198,7 +205,7 @@ export class TransformerLanguageModel extends Module implements LanguageModel {
       },
       { stream: x, update: null },
     );
-    return linear(norm.add(stream, update).y, tokens.weight);
+    return linear(norm.add(stream, update).y, this.head?.weight ?? tokens.weight);
   }
 
   /** The caches were written in place; positions are counted on the device. */

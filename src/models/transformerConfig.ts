@@ -12,11 +12,13 @@ export interface TransformerConfig extends ModelConfig {
   readonly dropout: number;
   /** `learned` if left out, as in GPT-2. Only `rotary` has no end. */
   readonly positions: Positions;
+  /** The head's weights are the embedding's, as in GPT-2: the default. Otherwise they are `lm_head.weight`. */
+  readonly tiedHead: boolean;
 }
 
 /** A configuration with what may be left out. @throws ValueError if it cannot be built */
 export function completeTransformer(given: ModelConfig): TransformerConfig {
-  const config = { dropout: 0, positions: "learned", ...given } as unknown as TransformerConfig;
+  const config = { dropout: 0, positions: "learned", tiedHead: true, ...given } as unknown as TransformerConfig;
   const { channels, heads, positions } = config;
   if (channels % heads !== 0) {
     throw new ValueError(

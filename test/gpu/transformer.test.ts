@@ -7,6 +7,7 @@ import type { LanguageModel, ModelConfig } from "../../src/models/language.ts";
 import { createModel, modelKind } from "../../src/models/registry.ts";
 import type { ModelState } from "../../src/models/state.ts";
 import { TransformerLanguageModel } from "../../src/models/transformer.ts";
+import type { HostTensor } from "../../src/nn/module.ts";
 import { positionKinds, sinusoidalPositions } from "../../src/nn/positions.ts";
 import { crossEntropy } from "../../src/ops/crossEntropy.ts";
 import { reshape } from "../../src/ops/reshape.ts";
@@ -252,6 +253,25 @@ test("what pages size has no end; a configuration that does not say is GPT-2's",
   expect([...old.namedParameters()].map(([name]) => name)).toContain("transformer.wpe.weight");
   sized.dispose();
   old.dispose();
+});
+
+test("a head of its own gives what a tied one does while it holds the embedding", async () => {
+  const tied = modelOf({ contextLength: 8 });
+  const free = modelOf({ contextLength: 8, tiedHead: false });
+  const weights = await tied.stateDict();
+  const table = weights.get("transformer.wte.weight") as HostTensor;
+  free.loadStateDict(new Map([...weights, ["lm_head.weight", table]]));
+  const ids = tokensOf(8);
+  const expected = await wholeOf(tied, ids);
+  expectClose(await wholeOf(free, ids), expected, agree);
+  const doubled = { ...table, values: table.values.map((x) => 2 * x) };
+  free.loadStateDict(new Map([...weights, ["lm_head.weight", doubled]]));
+  expectClose(
+    await wholeOf(free, ids),
+    expected.map((x) => 2 * x),
+    agree,
+  );
+  for (const model of [tied, free]) model.dispose();
 });
 
 test("sinusoidal positions are those of the paper", async () => {

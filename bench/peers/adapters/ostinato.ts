@@ -3,13 +3,15 @@ import { backward } from "../../../src/autograd/backward.ts";
 import type { Device } from "../../../src/gpu/device.ts";
 import { openDevice } from "../../../src/gpu/open.ts";
 import type { Plan } from "../../../src/gpu/plan.ts";
-import { RecurrentLanguageModel } from "../../../src/models/recurrent.ts";
+import type { LanguageModel } from "../../../src/models/language.ts";
 import { argmax } from "../../../src/ops/argmax.ts";
-import { add } from "../../../src/ops/binary.ts";
+import { attention } from "../../../src/ops/attention/attention.ts";
+import { add, mul } from "../../../src/ops/binary.ts";
 import { crossEntropy } from "../../../src/ops/crossEntropy.ts";
 import { matmul } from "../../../src/ops/matmul.ts";
 import { layerNorm } from "../../../src/ops/norm.ts";
 import { softmax } from "../../../src/ops/softmax.ts";
+import { wkv4 } from "../../../src/ops/wkv/wkv4.ts";
 import { Adam } from "../../../src/optim/adam.ts";
 import { capture } from "../../../src/tensor/capture.ts";
 import { tensor } from "../../../src/tensor/create.ts";
@@ -17,13 +19,16 @@ import type { Tensor } from "../../../src/tensor/tensor.ts";
 import type { Engine, Work } from "../page/engine.ts";
 import {
   ADAM,
+  type Attention,
   type Floats,
+  type GptTrain,
   type Ints,
   type LstmGenerate,
-  type LstmParameters,
   type LstmTrain,
+  type Wkv,
   type Workload,
 } from "../workloads.ts";
+import { gpt, lstm } from "./ostinato-models.ts";
 
 /** Tensors by the name of the result they hold; a result may come in parts. */
 type Results = Readonly<Record<string, Tensor | readonly Tensor[]>>;
@@ -51,31 +56,26 @@ function replayed(device: Device, begin: () => () => Results): Work {
   };
 }
 
-/** PyTorch's layout of the workload's (in, out) weights; the workload's one bias is the input's, the other stays 0. */
-function lstm(
+/** One Adam step of a language model a call. */
+function training(
   device: Device,
-  { V, E, H }: { V: number; E: number; H: number },
-  p: LstmParameters,
-): RecurrentLanguageModel {
-  const sizes = { vocabSize: V, embeddingSize: E, hiddenSize: H, numLayers: 1, dropout: 0 };
-  const model = new RecurrentLanguageModel(device, { kind: "lstm", ...sizes });
-  const transposed = ({ shape: [rows, columns], data }: Floats) => ({
-    shape: [columns, rows],
-    values: Float32Array.from(data, (_, i) => data[(i % rows) * columns + Math.floor(i / rows)]),
+  model: LanguageModel,
+  trained: readonly Tensor<"f32">[],
+  inputs: Readonly<Record<"ids" | "targets", Ints>>,
+): Work {
+  const { lr, beta1, beta2, eps } = ADAM;
+  const optimizer = new Adam(trained, { lr, betas: [beta1, beta2], eps });
+  const [ids, targets] = [inputs.ids, inputs.targets].map(({ data, shape }) => tensor(device, data, shape)) as [
+    Tensor,
+    Tensor,
+  ];
+  return replayed(device, () => () => {
+    optimizer.zeroGrad();
+    const loss = crossEntropy(model.forward(ids).logits, targets);
+    backward(loss);
+    optimizer.step();
+    return { loss };
   });
-  const same = ({ shape, data }: Floats) => ({ shape, values: data });
-  model.loadStateDict(
-    new Map([
-      ["encoder.weight", same(p.emb)],
-      ["rnn.weight_ih_l0", transposed(p.wx)],
-      ["rnn.weight_hh_l0", transposed(p.wh)],
-      ["rnn.bias_ih_l0", same(p.b)],
-      ["rnn.bias_hh_l0", { shape: [4 * H], values: new Float32Array(4 * H) }],
-      ["decoder.weight", transposed(p.wo)],
-      ["decoder.bias", same(p.bo)],
-    ]),
-  );
-  return model;
 }
 
 function lstmTraining(device: Device, { sizes, inputs, parameters }: LstmTrain): Work {
@@ -85,16 +85,48 @@ function lstmTraining(device: Device, { sizes, inputs, parameters }: LstmTrain):
     parameter.requiresGrad = name !== "rnn.bias_hh_l0";
     if (parameter.requiresGrad) trained.push(parameter);
   }
-  const { lr, beta1, beta2, eps } = ADAM;
-  const optimizer = new Adam(trained, { lr, betas: [beta1, beta2], eps });
-  const [ids, targets] = [inputs.ids, inputs.targets].map(({ data, shape }) => tensor(device, data, shape));
-  return replayed(device, () => () => {
-    optimizer.zeroGrad();
-    const loss = crossEntropy(model.forward(ids).logits, targets);
-    backward(loss);
-    optimizer.step();
-    return { loss };
+  return training(device, model, trained, inputs);
+}
+
+function uploaded<Name extends string>(device: Device, inputs: Readonly<Record<Name, Floats>>) {
+  const entries = Object.entries<Floats>(inputs).map(([name, { data, shape }]) => [name, tensor(device, data, shape)]);
+  return Object.fromEntries(entries) as Record<Name, Tensor<"f32">>;
+}
+
+function attending(device: Device, { sizes, inputs }: Attention): Work {
+  const { q, k, v, dout } = uploaded(device, inputs);
+  const leaves = [q, k, v];
+  for (const x of leaves) x.requiresGrad = sizes.backward;
+  return replayed(device, () => (): Results => {
+    const y = attention(q, k, v, { causal: true });
+    if (!sizes.backward) return { y };
+    backward(y, dout);
+    const [dq, dk, dv] = leaves.map(({ grad }) => grad as Tensor) as [Tensor, Tensor, Tensor];
+    return { dq, dk, dv };
   });
+}
+
+/** RWKV's parameter is not w but log(-w), whose gradient is w times that of w. */
+function weightedSums(device: Device, { sizes, inputs }: Wkv): Work {
+  const { w, ...others } = inputs;
+  const { u, k, v, dout, decay, perW } = uploaded(device, {
+    ...others,
+    decay: { ...w, data: w.data.map((value) => Math.log(-value)) },
+    perW: { ...w, data: w.data.map((value) => 1 / value) },
+  });
+  for (const x of [decay, u, k, v]) x.requiresGrad = sizes.backward;
+  return replayed(device, () => (): Results => {
+    const { y } = wkv4(decay, u, k, v);
+    if (!sizes.backward) return { y };
+    backward(y, dout);
+    const [ddecay, du, dk, dv] = [decay, u, k, v].map(({ grad }) => grad as Tensor) as [Tensor, Tensor, Tensor, Tensor];
+    return { dw: mul(ddecay, perW), du, dk, dv };
+  });
+}
+
+function gptTraining(device: Device, workload: GptTrain): Work {
+  const model = gpt(device, workload);
+  return training(device, model, model.parameters(), workload.inputs);
 }
 
 /** Every token is drawn on the device and feeds the next step there. */
@@ -183,22 +215,20 @@ function prepare(device: Device, workload: Workload): Work {
         return { loss, dx: x.grad as Tensor };
       });
     }
+    case "attention":
+      return attending(device, workload);
+    case "wkv":
+      return weightedSums(device, workload);
     case "lstmTrain":
       return lstmTraining(device, workload);
+    case "gptTrain":
+      return gptTraining(device, workload);
     case "lstmGenerate":
       return workload.sizes.readBack ? lstmWithReadBacks(device, workload) : lstmOnDevice(device, workload);
-    default:
-      throw new Error(`ostinato: ${workload.kind} has no adapter`);
   }
 }
 
-const LATER = {
-  attention: "no adapter runs attention yet",
-  gptTrain: "no adapter trains the Transformer yet",
-  wkv: "no adapter runs the RWKV recurrence yet",
-} as const;
-
 export const engine: Engine = {
-  unsupported: ({ kind }) => (kind in LATER ? LATER[kind as keyof typeof LATER] : null),
+  unsupported: () => null,
   prepare: async (workload) => prepare(await openDevice(), workload),
 };

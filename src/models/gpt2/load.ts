@@ -66,7 +66,7 @@ export function gpt2ConfigOf(file: Shapes, { heads, numLayers, dropout = 0 }: Gp
     );
   }
   const sizes = { vocabSize, channels, heads: parts, numLayers: count, contextLength };
-  return { kind: "transformer", ...sizes, dropout, positions: "learned" };
+  return { kind: "transformer", ...sizes, dropout, positions: "learned", tiedHead: true };
 }
 
 /**
