@@ -21,6 +21,7 @@ export { RetNetLanguageModel } from "../models/retnet/model.ts";
 export type { RwkvConfig } from "../models/rwkv/config.ts";
 export { rwkvConfigOf, rwkvFromCheckpoint } from "../models/rwkv/load.ts";
 export { RwkvLanguageModel } from "../models/rwkv/model.ts";
+export { StateTunedRwkv } from "../models/rwkv/tuned.ts";
 export { ModelState } from "../models/state.ts";
 export { TransformerLanguageModel } from "../models/transformer.ts";
 export type { TransformerConfig } from "../models/transformerConfig.ts";

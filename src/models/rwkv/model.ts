@@ -13,9 +13,9 @@ import { ModelState, zeroState } from "../state.ts";
 import { checkTokens, stepwiseDecoder } from "../stepwise.ts";
 import { completeConfig, type RwkvConfig, versionOf } from "./config.ts";
 
-/** Names of a block's parts of a model state. */
+/** Parts of a model state that a block has. */
 const parts = ["att.shift", "att.wkv", "ffn.shift"] as const;
-const nameOf = (layer: number, part: (typeof parts)[number]): string => `blocks.${layer}.${part}`;
+export const stateName = (layer: number, part: (typeof parts)[number]): string => `blocks.${layer}.${part}`;
 
 /** The token table, `emb.weight`. */
 class Table extends Module {
@@ -23,7 +23,7 @@ class Table extends Module {
 
   constructor(weight: Parameter) {
     super();
-    this.weight = this.parameter("weight", weight);
+    this.weight = this.matrix("weight", weight);
   }
 }
 
@@ -77,9 +77,9 @@ export class RwkvLanguageModel extends Module implements LanguageModel {
     this.blocks.forEach((block, layer) => {
       const result: BlockResult = block.forward(x, state && blockState(state, layer), firstValue);
       ({ x, firstValue } = result);
-      tensors[nameOf(layer, "att.shift")] = result.state.att.shift;
-      tensors[nameOf(layer, "att.wkv")] = result.state.att.wkv;
-      tensors[nameOf(layer, "ffn.shift")] = result.state.ffn.shift;
+      tensors[stateName(layer, "att.shift")] = result.state.att.shift;
+      tensors[stateName(layer, "att.wkv")] = result.state.att.wkv;
+      tensors[stateName(layer, "ffn.shift")] = result.state.ffn.shift;
     });
     const logits = this.head.forward(this.norm.forward(x));
     return { logits, state: new ModelState(tensors, (state?.seen ?? 0) + steps) };
@@ -95,7 +95,7 @@ export class RwkvLanguageModel extends Module implements LanguageModel {
       "ffn.shift": [batch, channels],
     };
     const entries = Array.from({ length: numLayers }, (_, layer) =>
-      parts.map((part) => [nameOf(layer, part), shapes[part]]),
+      parts.map((part) => [stateName(layer, part), shapes[part]]),
     );
     return zeroState(this.device, Object.fromEntries(entries.flat()));
   }
@@ -106,6 +106,6 @@ export class RwkvLanguageModel extends Module implements LanguageModel {
 }
 
 function blockState({ tensors }: ModelState, layer: number): BlockState {
-  const get = (part: (typeof parts)[number]) => tensors[nameOf(layer, part)] as Tensor;
+  const get = (part: (typeof parts)[number]) => tensors[stateName(layer, part)] as Tensor;
   return { att: { shift: get("att.shift"), wkv: get("att.wkv") }, ffn: { shift: get("ffn.shift") } };
 }
