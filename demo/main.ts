@@ -13,8 +13,7 @@ import { mountTheme } from "./ui/theme.ts";
 import { mountTransport } from "./ui/transport.ts";
 
 const state = createState();
-const answer = { take: (_piece: string) => {} };
-const actions = createActions(state, (piece) => answer.take(piece));
+const actions = createActions(state);
 
 mountTheme(state);
 mountDevice(state);
@@ -24,7 +23,7 @@ mountSettings(state, actions);
 mountLoss(state);
 mountMeters(state);
 mountSamples(state);
-answer.take = mountTalk(state, actions);
+mountTalk(state, actions);
 mountRuns(state);
 mountDrop(actions);
 

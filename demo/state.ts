@@ -80,8 +80,15 @@ export function createState() {
     /** Oldest first; the last is the one that the worker holds. */
     runs,
     current: computed<Run | null>(() => runs.value.at(-1) ?? null),
+    /** Takes a run as the one that the worker holds; of the others only the latest stays drawn. */
+    enter(run: Run): void {
+      for (const older of runs.value) older.shown.value = older.shown.value && older === runs.value.at(-1);
+      runs.value = [...runs.value, run];
+    },
     /** Counts up whenever a curve grew. */
     growth: signal(0),
+    /** What the model was asked last, and what it wrote so far. */
+    answer: signal<{ readonly prompt: string; readonly text: string } | null>(null),
     talk: signal<{ readonly busy: boolean; readonly report: GenerateReport | null }>({ busy: false, report: null }),
     status: signal<Status>({ tone: "calm", sentence: "Looking for a GPU." }),
     theme: signal(document.documentElement.dataset.theme ?? "light"),

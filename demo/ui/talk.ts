@@ -18,8 +18,8 @@ const FIELDS = {
   "talk-seed": "seed",
 } as const satisfies Record<string, keyof GenerateOptions>;
 
-/** Prompt, streamed answer and sampling. @returns takes the pieces of an answer as they arrive */
-export function mountTalk(state: State, actions: Actions): (piece: string) => void {
+/** Prompt, streamed answer and sampling. */
+export function mountTalk(state: State, actions: Actions): void {
   const form = byId("talk", HTMLFormElement);
   const prompt = byId("prompt", HTMLTextAreaElement);
   const generate = byId("generate", HTMLButtonElement);
@@ -40,7 +40,6 @@ export function mountTalk(state: State, actions: Actions): (piece: string) => vo
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (generate.disabled) return;
-    answer.replaceChildren(make("span", "asked", prompt.value), document.createTextNode(""));
     const numbers = fields.map(({ input, name }) => [name, input.valueAsNumber]);
     void actions.generate({ prompt: prompt.value, ...Object.fromEntries(numbers) } as GenerateOptions);
   });
@@ -63,10 +62,21 @@ export function mountTalk(state: State, actions: Actions): (piece: string) => vo
     if (!written) prompt.value = PROMPTS[text];
   });
 
-  return (piece) => {
+  let asked: string | null = null;
+  let shown = "";
+  let text = new Text();
+  effect(() => {
+    const { value } = state.answer;
+    if (!value) return;
+    if (value.prompt !== asked || !value.text.startsWith(shown)) {
+      text = new Text();
+      asked = value.prompt;
+      shown = "";
+      answer.replaceChildren(make("span", "asked", value.prompt), text);
+    }
     const atEnd = answer.scrollTop + answer.clientHeight >= answer.scrollHeight - 24;
-    const { lastChild } = answer;
-    if (lastChild instanceof Text) lastChild.appendData(piece);
+    text.appendData(value.text.slice(shown.length));
+    shown = value.text;
     if (atEnd) answer.scrollTop = answer.scrollHeight;
-  };
+  });
 }

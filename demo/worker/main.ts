@@ -1,17 +1,18 @@
-/** The worker's door: requests go to the lab, its answers and events to the page. */
+/** The worker's door: requests go to the features, their answers and events to the page. */
 import type { Message, Request } from "../protocol.ts";
 import { failureOf } from "./failure.ts";
+import { answers } from "./features/index.ts";
 import { Lab } from "./lab.ts";
 
 function post(message: Message, transfer: Transferable[] = []): void {
   self.postMessage(message, { transfer });
 }
 
-const lab = new Lab((event) => post({ kind: "event", event }));
+const table = answers(new Lab((event) => post({ kind: "event", event })));
 
 self.addEventListener("message", async ({ data: { id, name, input } }: MessageEvent<Request>) => {
   try {
-    const value: unknown = await Reflect.apply(lab[name], lab, input);
+    const value: unknown = await Reflect.apply(table[name], null, input);
     post({ kind: "answer", id, value }, value instanceof ArrayBuffer ? [value] : []);
   } catch (error) {
     post({ kind: "refusal", id, failure: failureOf(error) });

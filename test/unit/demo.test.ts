@@ -88,6 +88,30 @@ test("turns come one after the other, also after one that failed", async () => {
   expect(results.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
 });
 
+test("long work gives way: it ends early for an urgent turn, and is skipped while one waits", async () => {
+  const turns = new Turns();
+  const log: string[] = [];
+  const long = turns.yielding(
+    (signal) =>
+      new Promise((resolve) => {
+        signal.addEventListener("abort", () => {
+          log.push("gives way");
+          resolve();
+        });
+      }),
+  );
+  await Promise.resolve();
+  const urgent = turns.interrupt(async () => log.push("urgent"));
+  const later = turns.interrupt(async () => log.push("later"));
+  await Promise.all([long, urgent, later]);
+  expect(log).toEqual(["gives way", "urgent", "later"]);
+  const waiting = turns.take(async () => {});
+  const skipped = turns.yielding(async () => void log.push("not now"));
+  const last = turns.interrupt(async () => log.push("last"));
+  await Promise.all([waiting, skipped, last]);
+  expect(log.slice(3)).toEqual(["last"]);
+});
+
 test("engine messages become sentences for visitors", () => {
   expect(plain("encode: the character is unknown; leave it out")).toBe("The character is unknown; leave it out.");
   expect(plain("Already a sentence: really.")).toBe("Already a sentence: really.");

@@ -1,0 +1,46 @@
+import { batch } from "@preact/signals-core";
+import { newRun } from "../state.ts";
+import { count } from "../ui/format.ts";
+import type { Context } from "./context.ts";
+
+export interface FileActions {
+  save(): Promise<void>;
+  load(file: File): Promise<void>;
+}
+
+export function fileActions({ state, client, attempt, calm }: Context): FileActions {
+  return {
+    async save() {
+      const run = state.current.value;
+      const file = await attempt(() => client.call("save"));
+      if (!file || !run) return;
+      const { model, text } = run.settings.value;
+      const name = `ostinato-${model}-${text}-step-${run.step.value}.safetensors`;
+      download(file, name);
+      calm(`Saved ${name}: model, optimiser and place in the text.`);
+    },
+    async load(file) {
+      const report = await attempt(async () => client.call("load", await file.arrayBuffer()));
+      if (!report) return;
+      batch(() => {
+        state.enter(newRun(report, report.history));
+        state.phase.value = "stopped";
+        state.growth.value++;
+        calm(
+          report.resumable
+            ? `Loaded ${file.name} at step ${count(report.step)}. Resume the run, or talk to the model.`
+            : `Loaded ${file.name} at step ${count(report.step)}. Talk to the model; to resume the run, choose Your own and paste its text first.`,
+        );
+      });
+    },
+  };
+}
+
+function download(file: ArrayBuffer, name: string): void {
+  const url = URL.createObjectURL(new Blob([file], { type: "application/octet-stream" }));
+  const link = document.createElement("a");
+  link.href = url;
+  link.download = name;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(url), 60_000);
+}

@@ -1,0 +1,49 @@
+import type { Settings, Size } from "../protocol.ts";
+import type { Context } from "./context.ts";
+
+export interface SettingsActions {
+  change(settings: Partial<Settings>): void;
+  /** Another architecture of the same size, with the learning rate that suits it. */
+  chooseModel(model: string): void;
+  resize(stop: number): void;
+  /** Asks what a run of the present settings would need. */
+  plan(): Promise<void>;
+}
+
+export function settingsActions({ state, client, attempt }: Context): SettingsActions {
+  let plans = 0;
+  const rateOf = (model: string) => state.catalogue.value.models.find(({ id }) => id === model)?.rate ?? 1;
+
+  async function plan(): Promise<void> {
+    const settings = state.settings.value;
+    if (!settings || !state.text.value || state.device.value.phase !== "ready") return;
+    const mine = ++plans;
+    const found = await attempt(() => client.call("plan", settings));
+    if (mine === plans) state.plan.value = found;
+  }
+
+  function change(changed: Partial<Settings>): void {
+    if (!state.settings.value) return;
+    state.settings.value = { ...state.settings.value, ...changed };
+    void plan();
+  }
+
+  return {
+    plan,
+    change,
+    chooseModel(model) {
+      const settings = state.settings.value;
+      if (!settings || model === settings.model) return;
+      const factor = rateOf(model) / rateOf(settings.model);
+      change({ model, options: {}, learningRate: Number((settings.learningRate * factor).toPrecision(3)) });
+    },
+    resize(stop) {
+      const { value } = state.device;
+      const size: Size | undefined = value.phase === "ready" ? value.report.sizes[stop] : undefined;
+      const settings = state.settings.value;
+      if (!size || !settings) return;
+      const learningRate = Number((size.learningRate * rateOf(settings.model)).toPrecision(3));
+      change({ ...size, learningRate, options: {} });
+    },
+  };
+}

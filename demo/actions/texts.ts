@@ -1,0 +1,45 @@
+import { batch } from "@preact/signals-core";
+import type { Settings, TextId } from "../protocol.ts";
+import type { Context } from "./context.ts";
+import type { SettingsActions } from "./settings.ts";
+
+export interface TextActions {
+  readText(id: TextId, own?: string): Promise<void>;
+  /** Takes a text file as the text to learn. */
+  offerText(file: File): Promise<void>;
+}
+
+export function textActions({ state, client, attempt, calm }: Context, { plan }: SettingsActions): TextActions {
+  async function readText(id: TextId, own?: string): Promise<void> {
+    if (id === "own" && !own?.trim()) {
+      batch(() => {
+        state.text.value = null;
+        state.plan.value = null;
+      });
+      return;
+    }
+    const report = await attempt(() => client.call("readText", id, own));
+    if (state.settings.value && state.settings.value.text !== id) return;
+    state.text.value = report;
+    if (!report) {
+      state.plan.value = null;
+      return;
+    }
+    if (state.device.value.phase === "ready" && state.status.value.tone === "trouble") calm("The text is ready.");
+    await plan();
+  }
+
+  return {
+    readText,
+    async offerText(file) {
+      const text = await attempt(() => file.text());
+      if (text === null || !state.settings.value) return;
+      batch(() => {
+        state.ownText.value = { text, from: file.name };
+        state.settings.value = { ...(state.settings.value as Settings), text: "own" };
+      });
+      await readText("own", text);
+      if (state.text.value) calm(`Took ${file.name} as the text. Press Train on this text.`);
+    },
+  };
+}

@@ -1,0 +1,20 @@
+import type { Answers, Calls } from "../../protocol.ts";
+import type { Lab } from "../lab.ts";
+import { catalogueAnswers } from "./catalogue.ts";
+import { deviceAnswers } from "./device.ts";
+import { fileAnswers } from "./files.ts";
+import { settingsAnswers } from "./settings.ts";
+import { talkAnswers } from "./talk.ts";
+import { textAnswers } from "./texts.ts";
+import { trainingAnswers } from "./training.ts";
+
+/** The answer to every call of the page. */
+export const answers = (lab: Lab): Answers<Calls> => ({
+  ...catalogueAnswers(lab),
+  ...deviceAnswers(lab),
+  ...textAnswers(lab),
+  ...settingsAnswers(lab),
+  ...trainingAnswers(lab),
+  ...talkAnswers(lab),
+  ...fileAnswers(lab),
+});

@@ -1,0 +1,82 @@
+import { DeviceLostError } from "../../src/gpu/errors.ts";
+import type { RunPhase } from "../protocol.ts";
+import { failureOf } from "./failure.ts";
+import type { Lab } from "./lab.ts";
+import { nextMilestone } from "./milestones.ts";
+import type { Run } from "./run.ts";
+
+/** A checkpoint is kept in memory at a milestone if the last is older than this. */
+const KEEP_MS = 15_000;
+
+/**
+ * The loop that trains the lab's run in short turns; everything else that needs the model (an answer, a save)
+ * asks for a turn and ends the one in progress early.
+ */
+export class Training {
+  private readonly lab: Lab;
+  /** What the run should do; the loop looks at it between turns. */
+  goal: RunPhase = "stopped";
+  /** The latest checkpoint, for the case that the device is lost. */
+  kept: { readonly file: Uint8Array<ArrayBuffer>; readonly step: number; readonly at: number } | null = null;
+  private loop: Promise<void> = Promise.resolve();
+
+  constructor(lab: Lab) {
+    this.lab = lab;
+  }
+
+  begin(run: Run): void {
+    this.goal = "training";
+    this.loop = this.work(run);
+  }
+
+  /** Ends the loop after the step in progress and waits for it. */
+  async end(goal: RunPhase): Promise<void> {
+    this.goal = goal;
+    this.lab.turns.hurry();
+    await this.loop;
+  }
+
+  /** Waits until the loop has ended by itself, as it does when the device is lost. */
+  ended(): Promise<void> {
+    return this.loop;
+  }
+
+  /** Evaluates and samples. */
+  async milestone(run: Run): Promise<void> {
+    const point = await run.evaluate();
+    if (point) this.lab.emit({ kind: "heldOut", point });
+    this.lab.emit({ kind: "sample", sample: await run.sample() });
+  }
+
+  async keep(run: Run): Promise<void> {
+    this.kept = { file: await run.checkpoint(), step: run.step, at: performance.now() };
+  }
+
+  /** Trains turn by turn until the goal changes or the run is complete. */
+  private async work(run: Run): Promise<void> {
+    const { turns, emit } = this.lab;
+    try {
+      while (this.goal === "training" && run.step < run.settings.steps)
+        await turns.yielding((signal) => this.turn(run, signal));
+      if (this.goal !== "training") return;
+      this.goal = "finished";
+      await turns.take(() => this.keep(run));
+      emit({ kind: "phase", phase: "finished" });
+    } catch (error) {
+      if (error instanceof DeviceLostError) return; // recover() has heard of it too
+      this.goal = "stopped";
+      emit({ kind: "phase", phase: "stopped" });
+      emit({ kind: "failure", failure: failureOf(error) });
+    }
+  }
+
+  /** Trains up to the next milestone, or until someone else asks for a turn. */
+  private async turn(run: Run, signal: AbortSignal): Promise<void> {
+    if (this.goal !== "training") return;
+    const to = nextMilestone(run.step, run.settings.steps);
+    await run.train(to - run.step, signal, (points) => this.lab.emit({ kind: "progress", points }));
+    if (run.step !== to) return;
+    await this.milestone(run);
+    if (!this.kept || performance.now() - this.kept.at > KEEP_MS) await this.keep(run);
+  }
+}
