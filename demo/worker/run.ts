@@ -1,21 +1,18 @@
-import { generate } from "../../src/generate/generate.ts";
-import { Session } from "../../src/generate/session.ts";
 import type { Device } from "../../src/gpu/device.ts";
-import type { LanguageModel } from "../../src/models/language.ts";
 import { createModel, modelKind } from "../../src/models/registry.ts";
 import { AdamW } from "../../src/optim/adam.ts";
 import { constantLr, linearWarmupDecay, type Schedule, warmupCosine } from "../../src/optim/schedule.ts";
 import { Random } from "../../src/tensor/philox.ts";
 import { streamBatches } from "../../src/text/batches.ts";
 import { splitIds } from "../../src/text/corpus.ts";
-import type { Tokenizer } from "../../src/text/tokenizer.ts";
 import { readCheckpoint, saveCheckpoint } from "../../src/train/checkpoint.ts";
 import { Trainer, type TrainerState, type TrainReport } from "../../src/train/trainer.ts";
-import type { GenerateOptions, GenerateReport, HeldOutPoint, Point, RunReport, Sample, Settings } from "../protocol.ts";
+import type { GenerateOptions, HeldOutPoint, Point, RunReport, Sample, Settings } from "../protocol.ts";
 import { configOf } from "./models.ts";
 import { checkSaved, type Saved } from "./saved.ts";
 import { Story } from "./story.ts";
 import type { ReadText, Texts } from "./texts.ts";
+import { Voice } from "./voice.ts";
 
 const SAMPLE: Omit<GenerateOptions, "prompt" | "seed"> = {
   length: 160,
@@ -30,15 +27,11 @@ const SAMPLE: Omit<GenerateOptions, "prompt" | "seed"> = {
 const WARMUP = 20;
 /** Held-out windows of one evaluation. */
 const WINDOWS = 4;
-/** Streamed text leaves in portions, so that thousands of characters a second do not flood the page. */
-const PORTION_MS = 30;
 
 /** A model in training: model, optimiser, text and story. One at a time lives on the device. */
 export class Run {
-  readonly tokenizer: Tokenizer;
-  readonly model: LanguageModel;
+  readonly voice: Voice;
   readonly story: Story;
-  readonly stateBytes: number;
   settings: Settings;
   private readonly device: Device;
   private training: { readonly trainer: Trainer; readonly optimizer: AdamW } | null = null;
@@ -46,15 +39,11 @@ export class Run {
   private waiting: TrainerState | null = null;
   private onPoints: (points: readonly Point[]) => void = () => {};
 
-  private constructor(device: Device, settings: Settings, tokenizer: Tokenizer, model: LanguageModel, story: Story) {
+  private constructor(device: Device, settings: Settings, voice: Voice, story: Story) {
     this.device = device;
     this.settings = settings;
-    this.tokenizer = tokenizer;
-    this.model = model;
+    this.voice = voice;
     this.story = story;
-    const state = model.initialState(1);
-    this.stateBytes = state.byteLength;
-    state.dispose();
   }
 
   /** A new run at step 0. */
@@ -62,7 +51,7 @@ export class Run {
     const { tokenizer } = text;
     const random = new Random(settings.seed);
     const model = createModel(device, configOf(settings, tokenizer.vocabSize), { random });
-    const run = new Run(device, settings, tokenizer, model, new Story());
+    const run = new Run(device, settings, new Voice(model, tokenizer), new Story());
     try {
       run.prepare(text);
       return run;
@@ -79,7 +68,7 @@ export class Run {
     const model = createModel(device, checkpoint.config);
     try {
       model.loadStateDict(checkpoint.parameters);
-      const run = new Run(device, settings, checkpoint.tokenizer, model, Story.from(history));
+      const run = new Run(device, settings, new Voice(model, checkpoint.tokenizer), Story.from(history));
       run.waiting = checkpoint.training?.state ?? null;
       return run;
     } catch (error) {
@@ -96,8 +85,8 @@ export class Run {
     return {
       settings: this.settings,
       step: this.step,
-      parameters: this.model.parameterCount,
-      stateBytes: this.stateBytes,
+      parameters: this.voice.model.parameterCount,
+      stateBytes: this.voice.stateBytes,
       resumable: texts.has(this.settings.text),
     };
   }
@@ -107,16 +96,16 @@ export class Run {
     if (this.training) return;
     const { batch, sequence, learningRate, clip } = this.settings;
     const shape = { batchSize: batch, seqLength: sequence };
-    const ids = text.tokenizer === this.tokenizer ? text.ids : this.tokenizer.encode(text.text);
+    const ids = text.tokenizer === this.voice.tokenizer ? text.ids : this.voice.tokenizer.encode(text.text);
     const { train, validation } = splitIds(ids, shape);
     const batches = streamBatches(train, shape);
-    const optimizer = new AdamW(this.model.parameters(), { lr: learningRate, maxNorm: clip });
+    const optimizer = new AdamW(this.voice.model.parameters(), { lr: learningRate, maxNorm: clip });
     const trainer = new Trainer({
-      model: this.model,
+      model: this.voice.model,
       optimizer,
       batches,
       schedule: scheduleOf(this.settings),
-      carryState: modelKind(this.model.config.kind).recurrent,
+      carryState: modelKind(this.voice.model.config.kind).recurrent,
       validation,
       reportEveryMs: 200,
       onReport: (report) => this.took(report),
@@ -156,7 +145,7 @@ export class Run {
   /** A few lines of what the model writes now. */
   async sample(): Promise<Sample> {
     let text = "";
-    await this.write({ ...SAMPLE, prompt: "", seed: this.step }, (piece) => {
+    await this.voice.write({ ...SAMPLE, prompt: "", seed: this.step }, (piece) => {
       text += piece;
     });
     const { step, loss } = this.story.curve.last ?? { step: this.step, loss: Number.NaN };
@@ -165,60 +154,17 @@ export class Run {
     return sample;
   }
 
-  /** Streams the model's continuation of a prompt. */
-  async write(
-    options: GenerateOptions,
-    onPiece: (text: string) => void,
-    signal?: AbortSignal,
-  ): Promise<GenerateReport> {
-    const { prompt, length, ...sampling } = options;
-    const start = performance.now();
-    let first = 0;
-    let tokens = 0;
-    let portion = "";
-    let sent = start;
-    const session = new Session(this.model);
-    try {
-      for await (const piece of generate(this.model, this.tokenizer, {
-        ...sampling,
-        prompt,
-        maxTokens: length,
-        signal,
-        session,
-      })) {
-        const now = performance.now();
-        if (tokens === 0) first = now;
-        tokens += [...piece].length;
-        portion += piece;
-        if (now - sent < PORTION_MS) continue;
-        onPiece(portion);
-        portion = "";
-        sent = now;
-      }
-    } finally {
-      session.dispose();
-    }
-    if (portion) onPiece(portion);
-    return {
-      tokens,
-      tokensPerSecond: (1000 * tokens) / (performance.now() - start),
-      firstTokenMs: (first || performance.now()) - start,
-      stateBytes: this.stateBytes,
-      stopped: signal?.aborted ?? false,
-    };
-  }
-
   /** The run as a file, from which it goes on bit for bit. */
   async checkpoint(): Promise<Uint8Array<ArrayBuffer>> {
     const state = (await this.training?.trainer.state()) ?? this.waiting;
     const settings: Saved = { settings: this.settings, history: this.story.history() };
     const record = state && { state, schedule: scheduleOf(this.settings).description, settings };
-    return saveCheckpoint(this.model, this.tokenizer, record ?? undefined);
+    return saveCheckpoint(this.voice.model, this.voice.tokenizer, record ?? undefined);
   }
 
   dispose(): void {
     this.endTraining();
-    this.model.dispose();
+    this.voice.dispose();
   }
 
   private endTraining(): void {

@@ -8,7 +8,7 @@ export function talkAnswers(lab: Lab): Answers<TalkCalls> {
       const run = lab.needRun();
       answering = new AbortController();
       const { signal } = answering;
-      return lab.turns.interrupt(() => run.write(options, (text) => lab.emit({ kind: "piece", text }), signal));
+      return lab.turns.interrupt(() => run.voice.write(options, (text) => lab.emit({ kind: "piece", text }), signal));
     },
     async stopGenerating() {
       answering.abort();
