@@ -5,5 +5,12 @@
 export { toFloat32, toInt32, toUint32 } from "../io/convert.ts";
 export type { FileDType, FileTensor, SafetensorsFile } from "../io/format.ts";
 export { looksLikePyTorch, type PyTorchFile, parsePyTorch } from "../io/pytorch/read.ts";
-export { parseSafetensors } from "../io/safetensors.ts";
+export { type ByteSource, FileReading, type Progress, type ReadOptions, readAll } from "../io/reader.ts";
+export {
+  parseSafetensors,
+  parseSafetensorsHeader,
+  type SafetensorsEntry,
+  type SafetensorsHeader,
+  safetensorsDataStart,
+} from "../io/safetensors.ts";
 export { type WriteTensor, writeSafetensors } from "../io/write.ts";

@@ -6,6 +6,9 @@ export { type Gpt2Options, gpt2ConfigOf, gpt2FromCheckpoint } from "../models/gp
 export type { Decoder, Forward, ForwardOptions, LanguageModel, ModelConfig } from "../models/language.ts";
 export { type MambaConfig, mambaConfigOf } from "../models/mamba/config.ts";
 export { MambaLanguageModel, mambaFromCheckpoint } from "../models/mamba/model.ts";
+export { type OpenedModel, type OpenModelOptions, openModel } from "../models/open.ts";
+export type { FormatOptions } from "../models/openFormat.ts";
+export type { SavedRun } from "../models/openOwn.ts";
 export { type RecurrentConfig, RecurrentLanguageModel } from "../models/recurrent.ts";
 export {
   createModel,

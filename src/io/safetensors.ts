@@ -12,9 +12,27 @@ import {
 } from "./format.ts";
 
 interface Span {
-  name: string;
-  begin: number;
-  end: number;
+  readonly name: string;
+  readonly begin: number;
+  readonly end: number;
+}
+
+/** What stands in front of the data of a file. */
+export interface SafetensorsHeader {
+  readonly metadata: Record<string, string>;
+  readonly tensors: ReadonlyMap<string, SafetensorsEntry>;
+  /** Where the data begin, in bytes from the start of the file. */
+  readonly dataStart: number;
+  /** Bytes of the whole file. */
+  readonly fileBytes: number;
+}
+
+/** A tensor as the header describes it; its bytes are counted from the start of the data. */
+export interface SafetensorsEntry {
+  readonly dtype: FileDType;
+  readonly shape: readonly number[];
+  readonly begin: number;
+  readonly end: number;
 }
 
 /**
@@ -25,35 +43,62 @@ interface Span {
  */
 export function parseSafetensors(bytes: ArrayBuffer | Uint8Array<ArrayBuffer>): SafetensorsFile {
   const file = bytes instanceof Uint8Array ? bytes : new Uint8Array(bytes);
-  const headerEnd = LENGTH_BYTES + headerLength(file);
-  const header = parseHeader(file.subarray(LENGTH_BYTES, headerEnd));
-  const data = file.subarray(headerEnd);
-
+  const header = parseSafetensorsHeader(file, file.length);
+  const data = file.subarray(header.dataStart);
   const tensors = new Map<string, FileTensor>();
-  const spans: Span[] = [];
+  for (const [name, { dtype, shape, begin, end }] of header.tensors)
+    tensors.set(name, { dtype, shape, data: data.subarray(begin, end) });
+  return { metadata: header.metadata, tensors };
+}
+
+/** Whether the first bytes can be those of a safetensors file: a length that is possible, then the brace of an object. */
+export function looksLikeSafetensors(head: Uint8Array): boolean {
+  if (head.length <= LENGTH_BYTES) return false;
+  const view = new DataView(head.buffer, head.byteOffset, LENGTH_BYTES);
+  const first = head.subarray(LENGTH_BYTES).find((byte) => byte !== 0x20);
+  return view.getBigUint64(0, true) <= BigInt(MAX_HEADER_BYTES) && (first === undefined || first === 0x7b);
+}
+
+/**
+ * Where the data of a file begin.
+ * @param head its first bytes, 8 or more
+ * @param fileBytes bytes of the whole file, if they are known
+ * @throws FileError as `parseSafetensors`
+ */
+export function safetensorsDataStart(head: Uint8Array, fileBytes = Number.POSITIVE_INFINITY): number {
+  return LENGTH_BYTES + headerLength(head, fileBytes);
+}
+
+/**
+ * Reads the names, dtypes and shapes of a file from its first bytes, up to `safetensorsDataStart`.
+ * @param fileBytes bytes of the whole file; if they are not known, they follow from the header
+ * @throws FileError as `parseSafetensors`
+ */
+export function parseSafetensorsHeader(head: Uint8Array, fileBytes?: number): SafetensorsHeader {
+  const dataStart = safetensorsDataStart(head, fileBytes);
+  const header = parseHeader(head.subarray(LENGTH_BYTES, dataStart));
+  const dataBytes = fileBytes === undefined ? Number.POSITIVE_INFINITY : fileBytes - dataStart;
+  const tensors = new Map<string, SafetensorsEntry>();
   let metadata: Record<string, string> = {};
   for (const [name, value] of Object.entries(header)) {
-    if (name === METADATA_KEY) {
-      metadata = parseMetadata(value);
-      continue;
-    }
-    const { dtype, shape, begin, end } = parseEntry(name, value, data.length);
-    tensors.set(name, { dtype, shape, data: data.subarray(begin, end) });
-    spans.push({ name, begin, end });
+    if (name === METADATA_KEY) metadata = parseMetadata(value);
+    else tensors.set(name, parseEntry(name, value, dataBytes));
   }
-  checkCoverage(spans, data.length);
-  return { metadata, tensors };
+  const covered = checkCoverage([...tensors].map(([name, { begin, end }]) => ({ name, begin, end })));
+  if (fileBytes !== undefined && covered !== dataBytes)
+    fail("trailing-bytes", `the tensors end at byte ${covered}, but the file holds ${dataBytes} bytes of data`);
+  return { metadata, tensors, dataStart, fileBytes: dataStart + covered };
 }
 
 function fail(code: string, message: string): never {
   throw new FileError(code, `safetensors: ${message}`);
 }
 
-function headerLength(file: Uint8Array): number {
-  if (file.length === 0) fail("empty-file", "the file has 0 bytes; load it again from its source");
-  if (file.length < LENGTH_BYTES)
-    fail("file-too-short", `the file has ${file.length} bytes, fewer than the 8 of its length field; load it again`);
-  const view = new DataView(file.buffer, file.byteOffset, LENGTH_BYTES);
+function headerLength(head: Uint8Array, fileBytes: number): number {
+  if (head.length === 0) fail("empty-file", "the file has 0 bytes; load it again from its source");
+  if (head.length < LENGTH_BYTES)
+    fail("file-too-short", `the file has ${head.length} bytes, fewer than the 8 of its length field; load it again`);
+  const view = new DataView(head.buffer, head.byteOffset, LENGTH_BYTES);
   const length = view.getBigUint64(0, true);
   if (length > BigInt(Number.MAX_SAFE_INTEGER))
     fail("header-length-overflow", `the header length ${length} is impossible; this is not a safetensors file`);
@@ -62,10 +107,10 @@ function headerLength(file: Uint8Array): number {
       "header-too-large",
       `the header length ${length} is over the limit of ${MAX_HEADER_BYTES} bytes; this is probably not a safetensors file`,
     );
-  if (length > BigInt(file.length - LENGTH_BYTES))
+  if (Number(length) > fileBytes - LENGTH_BYTES)
     fail(
       "header-past-end",
-      `the header of ${length} bytes does not fit into the file of ${file.length} bytes; the file is truncated or foreign`,
+      `the header of ${length} bytes does not fit into the file of ${fileBytes} bytes; the file is truncated or foreign`,
     );
   return Number(length);
 }
@@ -168,8 +213,8 @@ function parseOffsets(tensor: string, offsets: unknown): { begin: number; end: n
   return { begin, end };
 }
 
-/** Checks that the tensors lie end to end and fill the data exactly. */
-function checkCoverage(spans: Span[], dataBytes: number): void {
+/** Checks that the tensors lie end to end; returns where the last one ends. */
+function checkCoverage(spans: Span[]): number {
   spans.sort((a, b) => a.begin - b.begin || a.end - b.end);
   let covered = 0;
   for (const { name, begin, end } of spans) {
@@ -182,8 +227,7 @@ function checkCoverage(spans: Span[], dataBytes: number): void {
       fail("hole", `tensor ${quoted(name)} begins at byte ${begin}, but the tensor before it ends at ${covered}`);
     covered = end;
   }
-  if (covered !== dataBytes)
-    fail("trailing-bytes", `the tensors end at byte ${covered}, but the file holds ${dataBytes} bytes of data`);
+  return covered;
 }
 
 function isObject(value: unknown): value is object {

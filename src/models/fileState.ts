@@ -1,0 +1,36 @@
+import { toFloat32 } from "../io/convert.ts";
+import type { FileTensor } from "../io/format.ts";
+import type { HostTensor, StateDict } from "../nn/module.ts";
+
+/** A state dict whose values are read from a file when they are asked for, one tensor at a time. */
+export type FileState = StateDict;
+
+/** The tensors of a file as a state dict. F32 values are views of the file where they are aligned: copy before writing. */
+export function hostTensors(tensors: ReadonlyMap<string, FileTensor>): FileState {
+  return new Map([...tensors].map(([name, tensor]) => [name, hostTensor(tensor, name)]));
+}
+
+function hostTensor(tensor: FileTensor, name: string): HostTensor {
+  return {
+    shape: tensor.shape,
+    get values() {
+      return toFloat32(tensor, name);
+    },
+  };
+}
+
+/** The transposed matrix, computed when its values are read. */
+export function transposed(matrix: HostTensor): HostTensor {
+  const [rows, columns] = matrix.shape as readonly [number, number];
+  return {
+    shape: [columns, rows],
+    get values() {
+      const { values } = matrix;
+      const result = new Float32Array(values.length);
+      for (let row = 0; row < rows; row++)
+        for (let column = 0; column < columns; column++)
+          result[column * rows + row] = values[row * columns + column] as number;
+      return result;
+    },
+  };
+}

@@ -1,0 +1,80 @@
+import type { Device } from "../gpu/device.ts";
+import { FileError, LimitError } from "../gpu/errors.ts";
+import { quoted } from "../io/format.ts";
+import type { StateDict } from "../nn/module.ts";
+import { type Shape, show, sizeOf } from "../tensor/shape.ts";
+import { gpt2ConfigOf, gpt2FromCheckpoint } from "./gpt2/load.ts";
+import type { LanguageModel, ModelConfig } from "./language.ts";
+import { mambaConfigOf } from "./mamba/config.ts";
+import { mambaFromCheckpoint } from "./mamba/model.ts";
+import { rwkvConfigOf, rwkvFromCheckpoint } from "./rwkv/load.ts";
+
+/** Shapes by name, as the header of a file tells them before the values are read. */
+export type Shapes = ReadonlyMap<string, { readonly shape: Shape }>;
+
+/** What the names and shapes of a file do not tell. */
+export interface FormatOptions {
+  /** RWKV: 1e-5 for files of version 5 that were made for rwkv.cpp; default 64e-5. */
+  readonly headEps?: number | undefined;
+  /** GPT-2: heads of attention; default those of 64 channels, as in all published sizes. */
+  readonly heads?: number | undefined;
+}
+
+/** Models of other programs, by the names of their tensors. */
+interface Format {
+  readonly format: "rwkv" | "gpt2" | "mamba";
+  /** A name that only this format has. */
+  readonly mark: RegExp;
+  /** @throws FileError if the names and shapes are not all there */
+  config(shapes: Shapes, options: FormatOptions): ModelConfig;
+  build(device: Device, state: StateDict, options: FormatOptions): LanguageModel;
+}
+
+const gpt2Options = ({ heads }: FormatOptions) => (heads === undefined ? {} : { heads });
+
+const FORMATS: readonly Format[] = [
+  {
+    format: "rwkv",
+    mark: /^blocks\.\d+\.(att|ffn)\./,
+    config: (shapes, { headEps }) => rwkvConfigOf(shapes, headEps),
+    build: (device, state, { headEps }) => rwkvFromCheckpoint(device, state, headEps),
+  },
+  {
+    format: "gpt2",
+    mark: /^(transformer\.)?(wte\.weight|h\.\d+\.attn\.c_attn\.weight)$/,
+    config: (shapes, options) => gpt2ConfigOf(shapes, gpt2Options(options)),
+    build: (device, state, options) => gpt2FromCheckpoint(device, state, gpt2Options(options)),
+  },
+  {
+    format: "mamba",
+    mark: /^backbone\.layers\.\d+\.mixer\.A_log$/,
+    config: mambaConfigOf,
+    build: mambaFromCheckpoint,
+  },
+];
+
+/** @throws FileError `unknown-model` if the names are those of no model that is known */
+export function formatOf(names: Iterable<string>): Format {
+  const all = [...names];
+  const found = FORMATS.find(({ mark }) => all.some((name) => mark.test(name)));
+  if (found) return found;
+  const some = all.slice(0, 3).map(quoted).join(", ");
+  throw new FileError(
+    "unknown-model",
+    `openModel: the file's tensors (${all.length ? `${some}, ${all.length} in all` : "none"}) are those of no model that is known; this engine opens its own checkpoints, RWKV 4 to 7, GPT-2 and Mamba`,
+  );
+}
+
+/** @throws LimitError naming a tensor that is too large for the device, before anything is downloaded or allocated */
+export function checkFits({ limits }: Device, shapes: Shapes): void {
+  const { maxStorageBufferBindingSize, maxBufferSize } = limits;
+  const limit = Math.min(maxStorageBufferBindingSize, maxBufferSize);
+  for (const [name, { shape }] of shapes) {
+    const bytes = 4 * sizeOf(shape);
+    if (bytes <= limit) continue;
+    const which = limit === maxBufferSize ? "maxBufferSize" : "maxStorageBufferBindingSize";
+    throw new LimitError(
+      `openModel: ${name} ${show(shape)} takes ${bytes} bytes, and this device binds at most ${limit} at once (${which}); use a smaller model or another device`,
+    );
+  }
+}
