@@ -6,6 +6,7 @@ import type { Report } from "./job.ts";
 import { isTimed } from "./measure.ts";
 import { standing } from "./roofline/roofline.ts";
 import type { Row, Scenario } from "./scenarios/scenario.ts";
+import { adapterName } from "./table.ts";
 
 const FONT = "system-ui, sans-serif";
 const config = { font: FONT, background: "white", view: { stroke: "#ccc" }, point: { size: 60, filled: true } };
@@ -19,37 +20,87 @@ async function draw(spec: TopLevelSpec): Promise<string> {
   }
 }
 
+const WIDTH = 900;
+const HEIGHT = 520;
+
 /** Attained against attainable GFLOP/s by arithmetic intensity; lines without arithmetic have no place there. */
 export function rooflineChart({ results, roofline, machine }: Report): Promise<string> | null {
   const timed = results.filter(isTimed).filter(({ flops }) => flops > 0);
   if (!roofline || timed.length === 0) return null;
   const points = timed.map((result) => {
     const { intensity, gflops } = standing(result, roofline);
-    return { name: result.name, family: result.name.split("/")[0], intensity, gflops };
+    return { name: shortName(result.name), family: result.name.split("/")[0], intensity, gflops };
   });
   const ridge = roofline.gflops / roofline.storageGBs;
-  const from = Math.min(ridge / 4, ...points.map(({ intensity }) => intensity / 2));
-  const to = Math.max(ridge * 4, ...points.map(({ intensity }) => intensity * 2));
-  const roof = [from, ridge, to].map((intensity) => ({
+  const across = span([ridge, ...points.map(({ intensity }) => intensity)]);
+  const up = span([roofline.gflops, ...points.map(({ gflops }) => gflops)]);
+  const roof = [across[0], ridge, across[1]].map((intensity) => ({
     intensity,
     gflops: Math.min(roofline.gflops, intensity * roofline.storageGBs),
   }));
-  const x = { field: "intensity", type: "quantitative", scale: { type: "log" }, title: "FLOP a byte" } as const;
-  const y = { field: "gflops", type: "quantitative", scale: { type: "log" }, title: "GFLOP/s" } as const;
+  const axis = (field: string, title: string, domain: readonly [number, number]) =>
+    ({ field, type: "quantitative", title, scale: { type: "log", domain, nice: false, clamp: true } }) as const;
+  const x = axis("intensity", "FLOP a byte", across);
+  const y = axis("gflops", "GFLOP/s", up);
+  const labels = placeLabels(points, across, up);
+  const text = (side: "left" | "right") => ({
+    data: { values: labels.filter((label) => label.side === side) },
+    mark: { type: "text", align: side, dx: side === "left" ? 7 : -7, fontSize: 10, color: "#444" },
+    encoding: { x, y, text: { field: "name", type: "nominal" } },
+  });
   return draw({
-    width: 640,
-    height: 400,
-    title: `Roofline of ${machine.adapter}`,
+    width: WIDTH,
+    height: HEIGHT,
+    title: `Roofline of ${adapterName(machine)}`,
     layer: [
-      { data: { values: roof }, mark: { type: "line", color: "#888" }, encoding: { x, y } },
+      { data: { values: roof }, mark: { type: "line", color: "#888", clip: true }, encoding: { x, y } },
       { data: { values: points }, mark: "point", encoding: { x, y, color: { field: "family", type: "nominal" } } },
-      {
-        data: { values: points },
-        mark: { type: "text", align: "left", dx: 6, fontSize: 9 },
-        encoding: { x, y, text: { field: "name", type: "nominal" } },
-      },
+      text("left"),
+      text("right"),
     ],
-  } as TopLevelSpec);
+  } as object as TopLevelSpec);
+}
+
+/** `matmul/square/512` -> `matmul square`: sizes would fill the plot, and the table has them. */
+const shortName = (name: string): string => name.split("/").slice(0, -1).join(" ") || name;
+
+/** Limits of a logarithmic axis with room for labels. */
+const span = (values: readonly number[]): [number, number] => [Math.min(...values) / 1.6, Math.max(...values) * 2];
+
+interface Point {
+  readonly name: string;
+  readonly intensity: number;
+  readonly gflops: number;
+}
+
+/** The points whose names fit beside them, to the right or to the left, without covering another; equal names once. */
+export function placeLabels<P extends Point>(
+  points: readonly P[],
+  across: readonly [number, number],
+  up: readonly [number, number],
+): (P & { readonly side: "left" | "right" })[] {
+  const share = (value: number, [from, to]: readonly [number, number]) => Math.log(value / from) / Math.log(to / from);
+  const at = points.map((point) => ({
+    x: WIDTH * share(point.intensity, across),
+    y: HEIGHT * (1 - share(point.gflops, up)),
+  }));
+  const taken = at.map(({ x, y }) => ({ left: x - 4, right: x + 4, top: y - 4, bottom: y + 4 }));
+  const named = new Set<string>();
+  return points.flatMap((point, i) => {
+    const { x, y } = at[i] as { x: number; y: number };
+    const width = 5.5 * point.name.length;
+    for (const side of ["left", "right"] as const) {
+      const left = side === "left" ? x + 6 : x - 6 - width;
+      const box = { left, right: left + width, top: y - 6, bottom: y + 6 };
+      const free = (other: typeof box) =>
+        other.right <= box.left || other.left >= box.right || other.bottom <= box.top || other.top >= box.bottom;
+      if (named.has(point.name) || box.left < 0 || box.right > WIDTH || !taken.every(free)) continue;
+      taken.push(box);
+      named.add(point.name);
+      return [{ ...point, side }];
+    }
+    return [];
+  });
 }
 
 /** How much of what the device can do each line attains. */
@@ -60,34 +111,53 @@ export function shareChart({ results, roofline }: Report): Promise<string> | nul
     const { share, boundBy } = standing(result, roofline);
     return { name: result.name, percent: 100 * share, bound: boundBy };
   });
-  return draw(bars(values, "percent", "% of the attainable bound", "bound"));
+  return draw(bars(values, { field: "percent", title: "% of the attainable bound", color: "bound", mark: 100 }));
 }
 
 export function comparisonChart(comparisons: readonly Comparison[], kept: string): Promise<string> | null {
   const values = comparisons.flatMap(({ name, ratio, verdict }) => (ratio === null ? [] : [{ name, ratio, verdict }]));
   if (values.length === 0) return null;
-  return draw(bars(values, "ratio", `time as a multiple of ${kept}'s`, "verdict"));
+  const title = `time as a multiple of ${kept}'s`;
+  return draw(bars(values, { field: "ratio", title, color: "verdict", mark: 1, colors: VERDICTS }));
 }
 
 /** Rows of bars by engine, from the peers' last report. */
 export function peerChart(values: readonly { name: string; peer: string; ratio: number }[]): Promise<string> | null {
   if (values.length === 0) return null;
-  return draw({
-    ...bars(values, "ratio", "how many times as fast as the peer", "peer"),
-  } as TopLevelSpec);
+  const title = "how many times as fast as the peer";
+  return draw(bars(values, { field: "ratio", title, color: "peer", mark: 1, log: true }));
 }
 
-function bars(values: readonly object[], field: string, title: string, color: string): TopLevelSpec {
+const VERDICTS: Readonly<Record<string, string>> = { faster: "#2a9d5c", same: "#9aa5b1", slower: "#c0392b" };
+
+interface Bars {
+  /** What is drawn, and what its axis says. */
+  readonly field: string;
+  readonly title: string;
+  /** Field of the colours; bars of engines stand beside each other. */
+  readonly color: string;
+  readonly colors?: Readonly<Record<string, string>>;
+  /** Where a line is drawn across all bars. */
+  readonly mark: number;
+  readonly log?: boolean;
+}
+
+function bars(values: readonly object[], { field, title, color, colors, mark, log = false }: Bars): TopLevelSpec {
+  const y = { field: "name", type: "nominal", title: null, sort: null, axis: { labelLimit: 320 } } as const;
+  const x = { field, type: "quantitative", title, ...(log ? { scale: { type: "log" } } : {}) } as const;
+  const range = colors && { scale: { domain: Object.keys(colors), range: Object.values(colors) } };
   return {
-    width: 520,
+    width: 620,
     data: { values: [...values] },
-    mark: "bar",
-    encoding: {
-      y: { field: "name", type: "nominal", title: null, sort: null, axis: { labelLimit: 320 } },
-      ...(color === "peer" ? { yOffset: { field: color } } : {}),
-      x: { field, type: "quantitative", title },
-      color: { field: color, type: "nominal" },
-    },
+    layer: [
+      {
+        mark: log ? { type: "point", size: 70 } : "bar",
+        encoding: {
+          ...{ x, y, color: { field: color, type: "nominal", title: color, ...range } },
+        },
+      },
+      { mark: { type: "rule", color: "#333", strokeDash: [4, 3] }, encoding: { x: { datum: mark } } },
+    ],
   } as TopLevelSpec;
 }
 

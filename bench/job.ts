@@ -32,6 +32,8 @@ export interface Machine {
   readonly software: boolean;
   readonly features: readonly string[];
   readonly clock: Clock;
+  /** Microseconds by which performance.now steps, which times JavaScript; missing in runs kept before it was measured. */
+  readonly scriptTickUs?: number;
 }
 
 export interface Outcome {

@@ -23,4 +23,8 @@ export interface Work {
   run(): readonly Tensor[];
   /** What the tensors of `run` must hold, computed in float64. */
   expected(): readonly ArrayLike<number>[];
+  /** Results of `run` that the following runs need: inputs that it changes, such as an optimizer's parameters. */
+  readonly keeps?: readonly Tensor[];
+  /** Gives back what `prepare` made besides the inputs. */
+  dispose?(): void;
 }

@@ -3,7 +3,7 @@ import type { Device } from "../src/gpu/device.ts";
 import { openDevice } from "../src/gpu/open.ts";
 import type { Job, Machine, Outcome, Progress } from "./job.ts";
 import { measureKernels } from "./kernel/measure.ts";
-import { type Clock, findClock, measureLine, type Result } from "./measure.ts";
+import { type Clock, findClock, measureLine, type Result, scriptTick } from "./measure.ts";
 import { measureRoofline } from "./roofline/roofline.ts";
 import { findScenario } from "./scenarios/all.ts";
 import { LINES } from "./suite/lines.ts";
@@ -16,6 +16,7 @@ function machineOf(device: Device, clock: Clock): Machine {
     software: device.software,
     features: [...device.gpu.features].sort(),
     clock,
+    scriptTickUs: scriptTick(),
   };
 }
 

@@ -23,7 +23,7 @@ export function adapterName({ adapter, software }: Pick<Machine, "adapter" | "so
 
 export const HEAD = [
   ...["line", "ms", "quartiles", "n", "GFLOP/s", "GB/s", "FLOP/B", "% of bound"],
-  ...["first ms", "compile ms", "JS us", "launches", "MiB"],
+  ...["first ms", "compile ms", "JS us", "launches", "JS us/launch", "MiB"],
 ];
 
 /** Cells of the lines that were timed; lines that were not come with one cell, the reason. */
@@ -44,7 +44,11 @@ export function cells(report: Report): string[][] {
           ]
         : ["-", "-", "-", "-"]),
       ...[digits(result.firstMs), digits(result.compileMs), digits(result.scriptUs)],
-      ...[`${result.dispatches}`, mebibytes(result.peakBytes)],
+      ...[
+        `${result.dispatches}`,
+        digits(result.scriptUs / Math.max(result.dispatches, 1)),
+        mebibytes(result.peakBytes),
+      ],
     ];
   });
 }
@@ -83,11 +87,12 @@ export function markdownTable(head: readonly string[], rows: readonly (readonly 
 export function facts(report: Report): string[] {
   const { machine, roofline } = report;
   const { method, tickNs } = machine.clock;
+  const { scriptTickUs } = machine;
   return [
     `${report.date.slice(0, 10)}: ${report.command}`,
     `adapter ${adapterName(machine)}`,
     `${report.runtime}, ${report.host}, load average ${report.load.toFixed(1)} before the run`,
-    `time by ${method}${tickNs ? `, a tick of ${tickNs} ns` : ""}`,
+    `time by ${method}${tickNs ? `, a tick of ${tickNs} ns` : ""}${scriptTickUs ? `; JavaScript by a clock of ${digits(scriptTickUs)} us` : ""}`,
     ...(roofline
       ? [
           `peaks of this device in this run: ${digits(roofline.gflops)} GFLOP/s of fused multiply-adds, ${digits(roofline.storageGBs)} GB/s of storage copies, ` +

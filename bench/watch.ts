@@ -16,8 +16,9 @@ export async function watchSources(files: readonly string[]): Promise<never> {
     changed = true;
     wake();
   };
-  for (const folder of ["kernels", "src", "bench/suite", "bench/roofline", "bench/scenarios"])
+  for (const folder of ["kernels", "src", "bench/suite", "bench/roofline", "bench/scenarios", "bench/kernel"])
     watch(join(root, folder), { recursive: true }, note);
+  watch(join(root, "bench"), note);
   for (const file of files) watch(resolve(file), note);
   for (;;) {
     if (!changed)

@@ -63,6 +63,7 @@ export async function timeRuns(device: Device, run: () => void, budgetMs: number
   while (done.length < 3 || performance.now() < end) {
     const start = performance.now();
     run();
+    device.flush();
     script.push(performance.now() - start);
     await device.sync();
     done.push(performance.now() - start);

@@ -1,5 +1,5 @@
 /** The bench from its command line, in Node: it times what is right, and refuses to time what is not. */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,7 +9,12 @@ import { isTimed } from "../../bench/measure.ts";
 import { findChrome, findVulkan } from "../../scripts/chrome.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "bench-"));
-afterAll(() => rmSync(folder, { recursive: true, force: true }));
+const kept = `test-${process.pid}`;
+const keptFile = join(import.meta.dirname, "../../bench/report/runs", `${kept}.json`);
+afterAll(() => {
+  rmSync(folder, { recursive: true, force: true });
+  rmSync(keptFile, { force: true });
+});
 
 function bench(...args: string[]) {
   const json = join(folder, "run.json");
@@ -29,7 +34,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u) { if (id.x < params.N) { y[
 
 describe.skipIf("missing" in findVulkan(await findChrome()))("npm run bench", () => {
   test("checks and times a line, and says what the device can do", () => {
-    const { status, text, report } = bench("--filter", "elementwise/add");
+    const { status, text, report } = bench("--filter", "elementwise/add", "--save", kept);
     expect(text).toMatch(/EMULATION|adapter/);
     expect(status).toBe(0);
     const { results, roofline, machine } = report();
@@ -37,6 +42,46 @@ describe.skipIf("missing" in findVulkan(await findChrome()))("npm run bench", ()
     expect(results.every((result) => isTimed(result) && result.median > 0 && result.dispatches === 1)).toBe(true);
     expect(Math.min(...Object.values(roofline!))).toBeGreaterThan(0);
     if (machine.software) expect(text).toContain("SWIFTSHADER");
+  });
+
+  test("fails a line that is slower than a kept run by more than allowed", () => {
+    const before = JSON.parse(readFileSync(keptFile, "utf8")) as Report;
+    const [line] = before.results;
+    if (!line || !isTimed(line)) throw new Error("the first test keeps a timed line");
+    const faster = { ...line, median: line.median / 100, low: line.low / 100, high: line.high / 100 };
+    writeFileSync(keptFile, JSON.stringify({ ...before, results: [faster] }));
+    const { status, text } = bench("--filter", "elementwise/add", "--compare", kept, "--max-regression", "50%");
+    expect(text).toMatch(/elementwise\/add\/1048576 +[\d.]+x +slower/);
+    expect(status).toBe(1);
+  });
+
+  test("runs again when a watched kernel is saved", async () => {
+    const file = join(folder, "watched.wgsl");
+    writeFileSync(file, KERNEL);
+    const line = ["scripts/run.mjs", "bench/run.ts", "--runtime", "node", "--quick", "--watch"];
+    const child = spawn(process.execPath, [...line, "--kernel", file, "--size", "N=1000"], { detached: true });
+    let text = "";
+    let heard = () => {};
+    for (const stream of [child.stdout, child.stderr])
+      stream.on("data", (data) => {
+        text += data;
+        heard();
+      });
+    const until = (pattern: RegExp) =>
+      new Promise<void>((resolve) => {
+        heard = () => {
+          if (pattern.test(text)) resolve();
+        };
+        heard();
+      });
+    try {
+      await until(/index\.html/);
+      text = "";
+      writeFileSync(file, KERNEL.replace("+ 1.0;", "+ nothing;"));
+      await until(/unresolved value 'nothing'/);
+    } finally {
+      process.kill(-(child.pid as number), "SIGKILL"); // the run that it started, too
+    }
   });
 
   test("gives a kernel that differs no time but its first wrong index", () => {

@@ -1,11 +1,14 @@
 import { describe, expect, test } from "vitest";
+import { placeLabels } from "../../bench/charts.ts";
 import { compare, explain } from "../../bench/check.ts";
 import { compareRuns, passes } from "../../bench/compare.ts";
 import { bufferElements, groupsOf } from "../../bench/kernel/signature.ts";
 import { type Clock, type Result, repeatsFor } from "../../bench/measure.ts";
 import { command, parseOptions } from "../../bench/options.ts";
 import { type Roofline, standing } from "../../bench/roofline/roofline.ts";
+import { SCENARIOS } from "../../bench/scenarios/all.ts";
 import { commonDivisor, summarise } from "../../bench/statistics.ts";
+import { LINES } from "../../bench/suite/lines.ts";
 import { digits } from "../../bench/table.ts";
 import { describe as describeKernel } from "../../kernels/describe.ts";
 
@@ -140,4 +143,51 @@ fn forward(@builtin(global_invocation_id) id: vec3u) { y[id.x] = x[ids[id.x]].x 
 
 test("numbers are shown with three digits", () => {
   expect([0, 0.01234, 1.2345, 123.45, 98765].map(digits)).toEqual(["0", "0.0123", "1.23", "123", "98765"]);
+});
+
+test("every line has a name of its own, and bytes", () => {
+  const names = LINES.map(({ name }) => name);
+  expect(new Set(names).size).toBe(names.length);
+  expect(LINES.filter(({ bytes, flops }) => !(bytes > 0 && flops >= 0))).toEqual([]);
+  const families = new Set(names.map((name) => name.split("/")[0]));
+  expect([...families].sort()).toEqual(
+    ["attention", "elementwise", "embedding", "loss", "matmul", "norm", "optimizer", "random", "reduce"].concat([
+      "retention",
+      "rnn",
+      "sample",
+      "scan",
+      "shape",
+      "softmax",
+      "step",
+      "wkv",
+    ]),
+  );
+});
+
+test("every scenario has columns for what its pictures show", () => {
+  expect(SCENARIOS.length).toBeGreaterThan(7);
+  for (const { name, columns, pictures } of SCENARIOS) {
+    const known = columns.map((column) => column.name);
+    const used = pictures.flatMap(({ x, y, series }) => [x, y, ...(series ? [series] : [])]);
+    expect(pictures.length, name).toBeGreaterThan(0);
+    expect(known, name).toEqual(expect.arrayContaining(used));
+  }
+});
+
+test("names in the roofline plot are placed beside their points, and left out where they would cover others", () => {
+  const point = (name: string, intensity: number, gflops: number) => ({ name, intensity, gflops });
+  const points = [
+    point("alone", 1, 1),
+    point("crowded a", 10, 10),
+    point("crowded b", 10, 10.1),
+    point("edge", 99, 50),
+  ];
+  const placed = placeLabels(points, [0.1, 100], [0.1, 100]);
+  expect(placed.map(({ name, side }) => `${name} ${side}`)).toEqual([
+    "alone left",
+    "crowded a left",
+    "crowded b right",
+    "edge right",
+  ]);
+  expect(placeLabels([...points, point("crowded c", 10, 10)], [0.1, 100], [0.1, 100])).toHaveLength(4);
 });
