@@ -1,7 +1,9 @@
 import { BindGroups, type HasStorage } from "./bindings.ts";
 import type { Capture, PassTimer } from "./commands.ts";
 import { type DeviceLostError, DisposedError, ValueError } from "./errors.ts";
+import { fold, type Groups } from "./groups.ts";
 import type { BufferName, EntryName, Kernel, KnobValue, KnobValues, ParamValues } from "./kernel.ts";
+import { Pace } from "./pace.ts";
 import { PipelineCache } from "./pipelines.ts";
 import { BufferPool, type MemoryStats } from "./pool.ts";
 import { ReadBack } from "./readback.ts";
@@ -11,9 +13,7 @@ import { UniformArena } from "./uniforms.ts";
 import { Watch } from "./watch.ts";
 
 export type { HasStorage } from "./bindings.ts";
-
-/** Workgroups along x, y and z; a lone x over 65,535 is folded into y. */
-export type Groups = readonly [x: number, y?: number, z?: number];
+export type { Groups } from "./groups.ts";
 
 /** What the engine did so far on a device. */
 export interface DeviceStats extends WorkStats {
@@ -45,13 +45,15 @@ export class Device {
   private capture: Capture | null = null;
   private uniformOwners = 0;
 
-  constructor(gpu: GPUDevice, info: GPUAdapterInfo, software: boolean, ownsGpu: boolean) {
+  constructor(gpu: GPUDevice, info: GPUAdapterInfo, software: boolean, ownsGpu: boolean, maxSubmitMs = 200) {
     this.gpu = gpu;
     this.info = info;
     this.software = software;
     this.ownsGpu = ownsGpu;
     this.uniforms = new UniformArena(gpu, this.uniformOwners++);
-    this.recorder = new Recorder(gpu, this.uniforms, (error) => this.watch.fail(error));
+    this.recorder = new Recorder(gpu, new Pace(gpu.queue, software, maxSubmitMs), this.uniforms, (error) =>
+      this.watch.fail(error),
+    );
     this.pool = new BufferPool(gpu, this.recorder);
     this.pipelines = new PipelineCache(gpu);
     this.reads = new ReadBack(gpu, this.recorder);
@@ -91,7 +93,7 @@ export class Device {
     knobs?: KnobValues<K>,
   ): void {
     this.check();
-    const [x, y, z] = this.fold(groups, kernel.name, entry);
+    const [x, y, z] = fold(groups, this.limits.maxComputeWorkgroupsPerDimension, `${kernel.name}.${entry}`);
     if (x === 0 || y === 0 || z === 0) return;
     const pipeline = this.pipelines.get(
       kernel,
@@ -249,7 +251,8 @@ export class Device {
     if (this.capture) throw new ValueError("replay: a captured function may not replay another plan");
     for (const storage of written) storage.touch();
     this.recorder.push({ kind: "replay", commands });
-    this.recorder.flush();
+    // A read-back asked for in the same turn flushes too, and sends its copy along.
+    this.recorder.flushSoon(() => this.reads.pending || this.watch.isLost);
   }
 
   /** Calls back once everything recorded so far was handed to the queue. */
@@ -269,21 +272,6 @@ export class Device {
     if (!capture) return;
     if (storage.block.owner !== capture.reservation && !capture.held.has(storage)) capture.held.add(storage.retain());
     if (written) capture.written.add(storage);
-  }
-
-  private fold(groups: Groups, name: string, entry: string): [number, number, number] {
-    const most = this.limits.maxComputeWorkgroupsPerDimension;
-    let [x, y = 1, z = 1] = groups;
-    if (x > most && y === 1) {
-      y = Math.ceil(x / most);
-      x = Math.ceil(x / y);
-    }
-    if (x > most || y > most || z > most) {
-      throw new ValueError(
-        `${name}.${entry}: ${groups.join(" x ")} workgroups exceed the device's ${most} a dimension; use smaller tensors`,
-      );
-    }
-    return [x, y, z];
   }
 }
 

@@ -1,5 +1,5 @@
 import { Device } from "./device.ts";
-import { GpuUnavailableError } from "./errors.ts";
+import { GpuUnavailableError, ValueError } from "./errors.ts";
 
 export interface OpenOptions {
   /** A device of your own; the engine then never destroys it. Its limits and features are used as they are. */
@@ -9,6 +9,11 @@ export interface OpenOptions {
   readonly powerPreference?: GPUPowerPreference;
   /** Optional features not to ask for, for instance to test a fallback. */
   readonly without?: readonly GPUFeatureName[];
+  /**
+   * Milliseconds that one submit should take at most, as the engine estimates them; longer work is sent in
+   * several, between which the GPU can draw a page. Default 200; Infinity: never cut.
+   */
+  readonly maxSubmitMs?: number;
 }
 
 /** Used where the adapter has them. */
@@ -27,12 +32,18 @@ const LIMITS = [
 
 /**
  * Opens a device for the engine: yours if you pass one, else the adapter's own with its full limits.
+ * @throws ValueError for a maxSubmitMs that is no positive number
  * @throws GpuUnavailableError whose `reason` says what is missing (insecure page, no WebGPU, no adapter, refused device)
  */
 export async function openDevice(options: OpenOptions = {}): Promise<Device> {
+  const { maxSubmitMs } = options;
+  if (maxSubmitMs !== undefined && !(maxSubmitMs > 0))
+    throw new ValueError(
+      `openDevice: maxSubmitMs is ${maxSubmitMs}; use a number of milliseconds above 0, or Infinity`,
+    );
   if (options.device) {
     const info = options.device.adapterInfo;
-    return new Device(options.device, info, isSoftware(info), false);
+    return new Device(options.device, info, isSoftware(info), false, maxSubmitMs);
   }
   const gpu = options.gpu ?? globalThis.navigator?.gpu;
   if (!gpu) throw unavailable();
@@ -53,7 +64,7 @@ export async function openDevice(options: OpenOptions = {}): Promise<Device> {
   try {
     const device = await adapter.requestDevice({ label: "ostinato", requiredFeatures, requiredLimits });
     const info = device.adapterInfo ?? adapter.info;
-    return new Device(device, info, isSoftware(info), true);
+    return new Device(device, info, isSoftware(info), true, maxSubmitMs);
   } catch (error) {
     const reason = error instanceof Error ? error.message : String(error);
     throw new GpuUnavailableError(

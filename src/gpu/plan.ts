@@ -25,7 +25,10 @@ export class Plan<R> {
     return this.captured.commands.filter((command) => command.kind === "dispatch").length;
   }
 
-  /** Enqueues the whole plan as one submit; does not wait. */
+  /**
+   * Enqueues the whole plan; does not wait. It is sent at the end of the turn, in one submit with what else the
+   * turn recorded and reads back, or in several where it is thought to run over 200 ms.
+   */
   replay(): void {
     if (this.disposed) throw new DisposedError("replay: the plan was disposed; capture the function again");
     this.device.replay(this.captured);

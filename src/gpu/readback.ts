@@ -29,6 +29,11 @@ export class ReadBack {
     this.recorder = recorder;
   }
 
+  /** A copy to the host, and a flush, follow at the end of this turn. */
+  get pending(): boolean {
+    return this.requests.length > 0;
+  }
+
   read(storage: Storage, bytes: number): Promise<ArrayBuffer> {
     if (bytes === 0) return Promise.resolve(new ArrayBuffer(0));
     storage.retain();

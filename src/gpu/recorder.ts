@@ -1,4 +1,6 @@
-import type { Command, DispatchCommand, PassTimer, PlanCommand } from "./commands.ts";
+import type { Command, PassTimer } from "./commands.ts";
+import { Encoder } from "./encoder.ts";
+import type { Pace } from "./pace.ts";
 import type { Pipeline } from "./pipelines.ts";
 import type { BatchClock } from "./pool.ts";
 import type { UniformArena } from "./uniforms.ts";
@@ -16,7 +18,7 @@ interface Batch {
   readonly submitted: (() => void)[];
 }
 
-/** Enough commands to keep a device busy while more are recorded. */
+/** Enough launches and copies to keep a device busy while more are recorded. */
 const FLUSH_AFTER = 512;
 
 /**
@@ -24,7 +26,7 @@ const FLUSH_AFTER = 512;
  * waits without blocking the thread, and later batches wait behind it.
  */
 export class Recorder implements BatchClock {
-  private readonly gpu: GPUDevice;
+  private readonly encoder: Encoder;
   private readonly uniforms: UniformArena;
   private readonly onError: (error: unknown) => void;
   private commands: Command[] = [];
@@ -33,12 +35,12 @@ export class Recorder implements BatchClock {
   private draining = false;
   private batch = 1;
   private done = 0;
-  private dispatchCount = 0;
-  private submitCount = 0;
-  timer: PassTimer | null = null;
+  /** Launches, copies and writes in `commands`, those of replayed plans counted one by one. */
+  private pending = 0;
+  private flushing = false;
 
-  constructor(gpu: GPUDevice, uniforms: UniformArena, onError: (error: unknown) => void) {
-    this.gpu = gpu;
+  constructor(gpu: GPUDevice, pace: Pace, uniforms: UniformArena, onError: (error: unknown) => void) {
+    this.encoder = new Encoder(gpu, pace);
     this.uniforms = uniforms;
     this.onError = onError;
   }
@@ -52,7 +54,12 @@ export class Recorder implements BatchClock {
   }
 
   get stats(): WorkStats {
-    return { dispatches: this.dispatchCount, submits: this.submitCount };
+    return { dispatches: this.encoder.dispatches, submits: this.encoder.submits };
+  }
+
+  /** Times the passes encoded from now on. */
+  set timer(timer: PassTimer | null) {
+    this.encoder.timer = timer;
   }
 
   get idle(): boolean {
@@ -61,7 +68,8 @@ export class Recorder implements BatchClock {
 
   push(command: Command): void {
     this.commands.push(command);
-    if (this.commands.length >= FLUSH_AFTER) this.flush();
+    this.pending += command.kind === "replay" ? command.commands.length : 1;
+    if (this.pending >= FLUSH_AFTER) this.flush();
   }
 
   /** Calls back once everything recorded so far was handed to the queue. */
@@ -84,6 +92,7 @@ export class Recorder implements BatchClock {
       submitted: this.submittedCallbacks,
     };
     this.commands = [];
+    this.pending = 0;
     this.submittedCallbacks = [];
     if (this.waiting.length === 0 && pipelinesOf(batch.commands).length === 0) {
       this.submit(batch);
@@ -92,6 +101,16 @@ export class Recorder implements BatchClock {
     this.uniforms.detach();
     this.waiting.push(batch);
     if (!this.draining) void this.drain();
+  }
+
+  /** Flushes at the end of this turn, unless `needless` says then that nobody needs it. */
+  flushSoon(needless: () => boolean): void {
+    if (this.flushing) return;
+    this.flushing = true;
+    queueMicrotask(() => {
+      this.flushing = false;
+      if (!needless()) this.flush();
+    });
   }
 
   private async drain(): Promise<void> {
@@ -113,58 +132,7 @@ export class Recorder implements BatchClock {
 
   private submit(batch: Batch): void {
     this.uniforms.upload(batch.uniforms);
-    let encoder: GPUCommandEncoder | null = null;
-    let pass: GPUComputePassEncoder | null = null;
-    const endPass = () => {
-      pass?.end();
-      pass = null;
-    };
-    const endSubmit = () => {
-      endPass();
-      if (!encoder) return;
-      this.gpu.queue.submit([encoder.finish()]);
-      this.submitCount++;
-      encoder = null;
-    };
-    const encode = (list: readonly Command[] | readonly PlanCommand[]) => {
-      let pipeline: Pipeline | null = null;
-      for (const command of list) {
-        if (command.kind === "replay") {
-          encode(command.commands);
-          pipeline = null;
-        } else if (command.kind === "write") {
-          endSubmit();
-          pipeline = null;
-          this.gpu.queue.writeBuffer(command.to, command.offset, command.data);
-        } else if (command.kind === "copy") {
-          endPass();
-          pipeline = null;
-          encoder ??= this.gpu.createCommandEncoder();
-          encoder.copyBufferToBuffer(command.from, command.fromOffset, command.to, command.toOffset, command.bytes);
-        } else {
-          encoder ??= this.gpu.createCommandEncoder();
-          const { timer } = this;
-          const timestampWrites = pass && timer?.whole ? undefined : timer?.next(command.pipeline.label);
-          const alone = timestampWrites && !timer?.whole;
-          if (alone) {
-            endPass();
-            pipeline = null;
-          }
-          pass ??= encoder.beginComputePass(timestampWrites ? { timestampWrites } : undefined);
-          if (pipeline !== command.pipeline) pass.setPipeline(compiled(command));
-          pipeline = command.pipeline;
-          pass.setBindGroup(0, command.group, command.offsets);
-          pass.dispatchWorkgroups(command.x, command.y, command.z);
-          this.dispatchCount++;
-          if (alone) {
-            endPass();
-            pipeline = null;
-          }
-        }
-      }
-    };
-    encode(batch.commands);
-    endSubmit();
+    this.encoder.run(batch.commands);
     this.done = batch.number;
     for (const callback of batch.submitted) callback();
   }
@@ -177,9 +145,4 @@ export function pipelinesOf(commands: readonly Command[]): Pipeline[] {
     if (command.kind === "dispatch" && !command.pipeline.ready) found.add(command.pipeline);
   }
   return [...found];
-}
-
-function compiled(command: DispatchCommand): GPUComputePipeline {
-  if (!command.pipeline.ready) throw new Error(`${command.pipeline.label}: submitted before it was compiled`);
-  return command.pipeline.ready;
 }

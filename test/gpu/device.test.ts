@@ -96,6 +96,33 @@ test("host values inside a captured function are constants of the plan, whatever
   expect(device.stats.memory.live).toBe(0);
 });
 
+test("what a turn replays and reads back goes out as one submit; without a read-back it goes out as well", async () => {
+  const x = zeros(device, [4]);
+  const plan = await capture(device, () => affine(x, 1, 1));
+  await device.sync();
+  const { submits } = device.stats;
+  plan.replay();
+  expect([...(await plan.outputs.data())]).toEqual([1, 1, 1, 1]);
+  expect(device.stats.submits).toBe(submits + 1);
+  plan.replay();
+  await Promise.resolve();
+  expect(device.stats.submits).toBe(submits + 2);
+});
+
+test("many replays in one turn are sent before the turn ends", async () => {
+  const x = zeros(device, [4]);
+  const plan = await capture(device, () => {
+    for (let i = 0; i < 100; i++) affine(x, 1, 1);
+    return null;
+  });
+  await device.sync();
+  const { submits } = device.stats;
+  for (let i = 0; i < 7; i++) plan.replay();
+  expect(device.stats.submits).toBe(submits + 1);
+  await device.sync();
+  expect(device.stats.submits).toBe(submits + 2);
+});
+
 test("inside a captured function, reads, writes, nested captures and promises are refused", async () => {
   const x = tensor(device, [1]);
   await expect(capture(device, () => x.write([2]))).rejects.toThrow(/before replay/);
