@@ -11,6 +11,7 @@
 override BLOCK: u32 = 64u;   // invocations a workgroup
 override NORM: u32 = 2u;     // 2: Euclidean; 1: sum of magnitudes; 0: largest magnitude
 
+const PARTS: u32 = 8u;       // at most BLOCK
 const BIG: f32 = 1.0e15;
 const DOWN: f32 = 5.421010862427522e-20;  // 2^-64
 const UP: f32 = 1.8446744073709552e19;    // 2^64
@@ -58,12 +59,20 @@ fn add_value(total: vec4f, g: f32) -> vec4f {
   return total + vec4f(size * size, 0.0, 0.0, 0.0);
 }
 
-// Combines the lanes' values in a fixed order; every lane must call it.
+// Combines the lanes' values in a fixed order, first to PARTS and then to one; every lane must call it.
 fn combine_lanes(value: vec4f, lane: u32) -> vec4f {
   lanes[lane] = value;
   workgroupBarrier();
+  if (lane < PARTS) {
+    var part = value;
+    for (var i = lane + PARTS; i < BLOCK; i += PARTS) {
+      part = combine(part, lanes[i]);
+    }
+    lanes[lane] = part;
+  }
+  workgroupBarrier();
   var total = vec4f(0.0);
-  for (var i = 0u; i < BLOCK; i++) {
+  for (var i = 0u; i < PARTS; i++) {
     total = combine(total, lanes[i]);
   }
   return total;
