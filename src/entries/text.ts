@@ -6,7 +6,9 @@ export { type Batch, type Batches, type BatchState, randomBatches, streamBatches
 export { ByteTokenizer } from "../text/bytes.ts";
 export { CharTokenizer } from "../text/characters.ts";
 export { type Corpus, readCorpus, splitIds } from "../text/corpus.ts";
-export { tokenizerFromJSON } from "../text/restore.ts";
+export { gpt2Tokenizer } from "../text/gpt2.ts";
+export { jsonTokenizer } from "../text/json.ts";
+export { readTokenizer, restoreTokenizer, tokenizerFromJSON } from "../text/restore.ts";
 export { type Encoded, encodeSource, type TextSource } from "../text/source.ts";
 export {
   isHeldOut,
@@ -20,3 +22,4 @@ export {
   tasks,
 } from "../text/tasks.ts";
 export type { TextStream, Tokenizer, TokenizerDescription } from "../text/tokenizer.ts";
+export { WorldTokenizer, worldTokenizer } from "../text/world.ts";

@@ -14,7 +14,8 @@ export interface GenerateOptions extends GenerateTokensOptions {
 
 /**
  * Streams text from a model: an async iterator of pieces that never split a character. Ends after `maxTokens`,
- * at a stop text, or when `signal` aborts; leaving the loop early is fine too.
+ * at a stop text, at the token that ends a text where the tokenizer has one, or when `signal` aborts; leaving the loop
+ * early is fine too.
  *
  * @example
  * for await (const piece of generate(model, tokenizer, { prompt: "Call me", temperature: 0.8 })) output.append(piece);
@@ -36,6 +37,7 @@ export async function* generate(
     if (ids.length > 0) session.feed(ids);
     else if (session.position === 0) session.feed(lineStart(tokenizer));
     for await (const id of session.generate(options)) {
+      if (id === tokenizer.endOfText) break;
       const piece = filter.push(stream.push(id));
       if (piece) yield piece;
       if (filter.stopped) return;

@@ -1,5 +1,5 @@
 import type { Device } from "../gpu/device.ts";
-import { FileError } from "../gpu/errors.ts";
+import { FileError, ValueError } from "../gpu/errors.ts";
 import type { FileTensor } from "../io/format.ts";
 import { looksLikePyTorch, parsePyTorch } from "../io/pytorch/read.ts";
 import { type ByteSource, FileReading, type ReadOptions } from "../io/reader.ts";
@@ -10,8 +10,8 @@ import {
   safetensorsDataStart,
 } from "../io/safetensors.ts";
 import { ByteTokenizer } from "../text/bytes.ts";
-import { tokenizerFromJSON } from "../text/restore.ts";
-import type { Tokenizer } from "../text/tokenizer.ts";
+import { restoreTokenizer } from "../text/restore.ts";
+import type { Tokenizer, TokenizerDescription } from "../text/tokenizer.ts";
 import { hostTensors, transposed } from "./fileState.ts";
 import { filled } from "./filled.ts";
 import type { LanguageModel, ModelConfig } from "./language.ts";
@@ -76,13 +76,13 @@ export async function openModel(
       const start = await file.head(safetensorsDataStart(head, file.size ?? undefined));
       const { metadata, tensors, fileBytes } = parseSafetensorsHeader(start, file.size ?? undefined);
       const promised = metadata[OWN_KEY] === undefined ? foreign : own;
-      const plan = promised(device, tensors, metadata, options);
+      const plan = await promised(device, tensors, metadata, options);
       const bytes = await file.all(fileBytes);
       return finish(plan, parseSafetensors(bytes).tensors, options);
     }
     if (looksLikePyTorch(head)) {
       const { tensors } = parsePyTorch(await file.all());
-      return finish(foreign(device, tensors, {}, options), tensors, options);
+      return finish(await foreign(device, tensors, {}, options), tensors, options);
     }
     throw unknownFile(file.name, head);
   } finally {
@@ -103,10 +103,10 @@ function finish(
 type Metadata = Readonly<Record<string, string>>;
 
 /** A checkpoint of this engine. */
-function own(device: Device, shapes: Shapes, metadata: Metadata, options: OpenModelOptions): Promised {
+async function own(device: Device, shapes: Shapes, metadata: Metadata, options: OpenModelOptions): Promise<Promised> {
   const { config, tokenizer: description, training } = ownDescription(metadata);
   checkFits(device, new Map([...shapes].filter(([name]) => !name.startsWith(OWN_PREFIX))));
-  const tokenizer = options.tokenizer ?? described(() => tokenizerFromJSON(description));
+  const tokenizer = options.tokenizer ?? (await described(description));
   checkVocabulary(config, tokenizer);
   return {
     tokenizer,
@@ -119,7 +119,7 @@ function own(device: Device, shapes: Shapes, metadata: Metadata, options: OpenMo
 }
 
 /** A model of another program. */
-function foreign(device: Device, shapes: Shapes, _: Metadata, options: OpenModelOptions): Promised {
+async function foreign(device: Device, shapes: Shapes, _: Metadata, options: OpenModelOptions): Promise<Promised> {
   const places = placesOf(shapes.keys());
   const { format, config: configOf, build } = formatOf([...places.values()].map(({ name }) => name));
   const placed = moved(shapes, places, ({ shape }) => ({ shape: [...shape].reverse() }));
@@ -151,11 +151,11 @@ function moved<T>(file: ReadonlyMap<string, T>, places: ReadonlyMap<string, Plac
   return result;
 }
 
-function described<T>(read: () => T): T {
+async function described(tokenizer: TokenizerDescription): Promise<Tokenizer> {
   try {
-    return read();
+    return await restoreTokenizer(tokenizer);
   } catch (error) {
-    throw damaged(error);
+    throw error instanceof ValueError ? damaged(error) : error;
   }
 }
 

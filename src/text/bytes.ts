@@ -1,4 +1,5 @@
 import { ValueError } from "../gpu/errors.ts";
+import { decodeBytes, streamBytes } from "./pieces.ts";
 import type { TextStream, Tokenizer, TokenizerDescription } from "./tokenizer.ts";
 
 /** One token a byte of UTF-8: 256 tokens for any text. */
@@ -10,15 +11,11 @@ export class ByteTokenizer implements Tokenizer {
   }
 
   decode(ids: ArrayLike<number>): string {
-    return decoder().decode(Uint8Array.from(ids, checkByte));
+    return decodeBytes(ids, byteOf);
   }
 
   stream(): TextStream {
-    const utf8 = decoder();
-    return {
-      push: (id) => utf8.decode(Uint8Array.of(checkByte(id)), { stream: true }),
-      flush: () => utf8.decode(),
-    };
+    return streamBytes(byteOf);
   }
 
   toJSON(): TokenizerDescription {
@@ -26,12 +23,7 @@ export class ByteTokenizer implements Tokenizer {
   }
 }
 
-/** Malformed bytes become U+FFFD; a byte order mark stays, as it is one of the tokens. */
-function decoder(): TextDecoder {
-  return new TextDecoder("utf-8", { ignoreBOM: true });
-}
-
-function checkByte(id: number): number {
+function byteOf(id: number): Uint8Array {
   if (id !== (id & 255)) throw new ValueError(`decode: the id ${id} is not a byte, 0 to 255`);
-  return id;
+  return Uint8Array.of(id);
 }
