@@ -15,6 +15,8 @@ export default defineConfig({
     lib: { entry: { index: at("src/index.ts"), ...entries }, formats: ["es"] },
     rolldownOptions: {
       checks: { pluginTimings: false },
+      // Peers that are imported on use stay the user's.
+      external: [/^@huggingface\/tokenizers$/, /^gpt-tokenizer\//],
       output: { preserveModules: true, preserveModulesRoot: at("src"), entryFileNames: "[name].js" },
     },
     outDir: at("dist/lib"),
