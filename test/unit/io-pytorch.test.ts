@@ -1,10 +1,12 @@
 import { describe, expect, it } from "vitest";
 import { toFloat32 } from "../../src/io/convert.ts";
 import type { FileTensor } from "../../src/io/format.ts";
+import { crc32 } from "../../src/io/pytorch/crc.ts";
 import { readPickle } from "../../src/io/pytorch/pickle.ts";
 import { parsePyTorch } from "../../src/io/pytorch/read.ts";
 import { torchHooks } from "../../src/io/pytorch/storage.ts";
 import { fileErrorOf, readFile } from "../support/files.ts";
+import { crc32 as bitwise, torchFile, zipOf } from "../support/torch.ts";
 
 const fixture = (name: string) => readFile(`test/fixtures/torch/${name}`);
 
@@ -103,6 +105,64 @@ describe("zip archives of other origin", () => {
   });
 });
 
+describe("what a file says of its records", () => {
+  const tensors = new Map([
+    ["a", { shape: [5], data: Float32Array.of(1, -2, 3.5, 0, 7) }],
+    ["h", { shape: [2, 1], data: Uint16Array.of(0x3c00, 0xc000), storage: "HalfStorage" }],
+    ["b", { shape: [2], data: Uint16Array.of(0x3fc0, 0xff80), storage: "BFloat16Storage" }],
+  ]);
+  const values = (file: Uint8Array<ArrayBuffer>) => {
+    const { tensors } = parsePyTorch(file);
+    return [...tensors.keys()].map((name) => floats(tensors, name));
+  };
+  const expected = [
+    [1, -2, 3.5, 0, 7],
+    [1, -2],
+    [1.5, Number.NEGATIVE_INFINITY],
+  ];
+
+  it("is believed in 32 bits and in 64", () => {
+    expect(values(torchFile(tensors))).toEqual(expected);
+    const wide = torchFile(tensors, { wide: true });
+    expect(values(wide)).toEqual(expected);
+    for (let length = 0; length < wide.length; length += 11)
+      expect(fileErrorOf(() => parsePyTorch(wide.slice(0, length)))).not.toBe("none");
+    new DataView(wide.buffer).setUint32(find(wide, "PK\x06\x07") + 8, 2 ** 31, true);
+    expect(fileErrorOf(() => parsePyTorch(wide))).toBe("zip-directory");
+  });
+
+  it("is held against the checksums, where there are any", async () => {
+    expect(values(torchFile(tensors, { checksum: () => 0 }))).toEqual(expected);
+    expect(fileErrorOf(() => parsePyTorch(torchFile(tensors, { checksum: () => 1 })))).toBe("zip-checksum");
+    const files = { own: torchFile(tensors), torch: await fixture("pth_state.pth") };
+    for (const [what, file] of Object.entries(files)) {
+      // torch.save pads the names so that storages begin at multiples of 64 bytes.
+      const behind = find(file, "data/0") + 6;
+      const at = what === "own" ? behind : Math.ceil((behind + 4) / 64) * 64;
+      file[at] = (file[at] as number) ^ 1;
+      expect(
+        fileErrorOf(() => parsePyTorch(file)),
+        what,
+      ).toBe("zip-checksum");
+      expect(() => parsePyTorch(file)).toThrow(/data\/0" differs from its checksum; the file is damaged/);
+    }
+  });
+
+  it("has the checksum of zip at every length", () => {
+    // The check value of CRC-32, and a bitwise reference.
+    expect(crc32(new TextEncoder().encode("123456789"))).toBe(0xcbf43926);
+    const bytes = Uint8Array.from({ length: 40 }, (_, i) => (i * 167 + 89) & 255);
+    for (let length = 0; length <= 40; length++)
+      expect(crc32(bytes.subarray(1, length))).toBe(bitwise(bytes.subarray(1, length)));
+  });
+});
+
+it("refuses the archives of PyTorch 0.1, which are tar files", () => {
+  const tar = new Uint8Array(1024);
+  tar.set(new TextEncoder().encode("ustar"), 257);
+  expect(fileErrorOf(() => parsePyTorch(tar))).toBe("pytorch-legacy");
+});
+
 describe("hostile pickles", () => {
   const pickle = (text: string) => {
     const bytes = Uint8Array.from(text, (c) => c.charCodeAt(0));
@@ -151,22 +211,4 @@ function find(bytes: Uint8Array, text: string): number {
   return Array.from(bytes, (byte) => String.fromCharCode(byte))
     .join("")
     .indexOf(text);
-}
-
-/** A zip file of stored records. */
-function zipOf(records: readonly (readonly [name: string, text: string])[]): Uint8Array<ArrayBuffer> {
-  const number = (value: number, bytes: number) => Array.from({ length: bytes }, (_, i) => (value >>> (8 * i)) & 255);
-  const bytesOf = (text: string) => Array.from(text, (c) => c.charCodeAt(0));
-  const file: number[] = [];
-  const directory: number[] = [];
-  for (const [name, text] of records) {
-    const sizes = [...number(0, 4), ...number(text.length, 4), ...number(text.length, 4), ...number(name.length, 2)];
-    const common = [...number(0, 8), ...sizes, ...number(0, 2)];
-    directory.push(...bytesOf("PK\x01\x02"), 0, 0, 0, 0, ...common, ...number(0, 10), ...number(file.length, 4));
-    directory.push(...bytesOf(name));
-    file.push(...bytesOf("PK\x03\x04"), 0, 0, ...common, ...bytesOf(name), ...bytesOf(text));
-  }
-  const counts = [...number(0, 4), ...number(records.length, 2), ...number(records.length, 2)];
-  const end = [...bytesOf("PK\x05\x06"), ...counts, ...number(directory.length, 4), ...number(file.length, 4), 0, 0];
-  return Uint8Array.from([...file, ...directory, ...end]);
 }

@@ -1,5 +1,6 @@
 import { FileError } from "../../gpu/errors.ts";
 import { quoted } from "../format.ts";
+import { crc32 } from "./crc.ts";
 
 /**
  * The part of the zip format that torch.save writes: stored records, found by the directory at the end of the file.
@@ -24,7 +25,8 @@ function fail(code: string, message: string): never {
 
 /**
  * The records of a zip file by name, as views of `file`; nothing is copied.
- * @throws FileError for a file that is truncated or no zip, and for records that are compressed or encrypted
+ * @throws FileError for a file that is truncated or no zip, and for records that are compressed, encrypted, or differ from
+ * their checksum
  */
 export function readZip(file: Uint8Array<ArrayBuffer>): Map<string, Uint8Array<ArrayBuffer>> {
   const view = new DataView(file.buffer, file.byteOffset, file.length);
@@ -109,7 +111,12 @@ function recordAt(
   const begin = local + 30 + view.getUint16(local + 26, true) + view.getUint16(local + 28, true);
   if (begin + bytes > file.length)
     fail("zip-record", `${record} of ${bytes} bytes reaches past the file of ${file.length}; the file is truncated`);
-  return file.subarray(begin, begin + bytes);
+  const content = file.subarray(begin, begin + bytes);
+  // torch.save can be told to leave the checksums out, and then writes zeros.
+  const checksum = view.getUint32(at + 16, true);
+  if (checksum !== 0 && checksum !== crc32(content))
+    fail("zip-checksum", `${record} differs from its checksum; the file is damaged, so load it again`);
+  return content;
 }
 
 /** The 64-bit values in an entry's extra fields. */
