@@ -5,7 +5,7 @@ import { kernels } from "./kernels/plugin.ts";
 const at = (path: string) => join(import.meta.dirname, path);
 
 /** Entry points of the package for pages, workers, Node and Deno; package.json names them again under `exports`. */
-const narrow = ["nn", "models", "generate", "train", "io", "text", "worker", "serve"];
+const narrow = ["nn", "models", "generate", "train", "io", "text", "check", "worker", "serve"];
 const entries = Object.fromEntries(narrow.map((name) => [name, at(`src/entries/${name}.ts`)]));
 
 /** The library: one ES module an entry point, in dist/lib; what they share is loaded once. */

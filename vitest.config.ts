@@ -16,9 +16,17 @@ const oneByOne = {
 };
 
 /** Matrices of sizes that hold a kernel's arithmetic, which Dawn in Node runs in every test run; Chrome compiles with the same Tint. */
-const wide = ["conformance", "matmul-gradient", "reduce", "rnn", "rnn-cases", "scan", "state-space", "wkv"].map(
-  (name) => `test/gpu/${name}.test.ts`,
-);
+const wide = [
+  "conformance",
+  "matmul-gradient",
+  "reduce",
+  "rnn",
+  "rnn-cases",
+  "scan",
+  "self-check",
+  "state-space",
+  "wkv",
+].map((name) => `test/gpu/${name}.test.ts`);
 
 const chromeBrowser = {
   enabled: true,

@@ -1,4 +1,4 @@
-import { type CheckResult, checkDevice } from "./check.ts";
+import { checkTable, checks as known, selfCheck } from "ostinato/check";
 import { Failure } from "./failure.ts";
 import { openGpu } from "./gpu.ts";
 
@@ -15,14 +15,30 @@ const aligned = (rows: readonly (readonly [string, string])[]) => {
   return rows.map(([name, value]) => `  ${name.padEnd(width)}  ${value}`).join("\n");
 };
 
-/** Prints the adapter, its limits and features, and checks a few kernels. @throws Failure if one is wrong */
-export async function info({ json = false }: { readonly json?: boolean }): Promise<void> {
+export interface InfoOptions {
+  readonly json?: boolean;
+  /** Checks only the kernels whose names contain it. */
+  readonly only?: string;
+}
+
+/** Prints the adapter, its limits and features, and checks every kernel. @throws Failure if one is wrong */
+export async function info({ json = false, only = "" }: InfoOptions): Promise<void> {
+  const chosen = known.filter(({ name }) => name.toLowerCase().includes(only.toLowerCase()));
+  if (chosen.length === 0)
+    throw new Failure(
+      `--only ${only}: no kernels are called that; known are ${known.map(({ name }) => name).join("; ")}`,
+    );
   const device = await openGpu();
   const { vendor, architecture, description } = device.info;
   const adapter = { vendor, architecture, description, software: device.software };
   const limits = Object.fromEntries(LIMITS.map((name) => [name, device.limits[name]]));
   const features = [...device.gpu.features].sort();
-  const checks = await checkDevice(device);
+  const checks = await selfCheck(device, {
+    checks: chosen,
+    onResult: (_, done, total) => {
+      if (process.stderr.isTTY) process.stderr.write(done < total ? `\rself-check ${done} of ${total}` : "\r\x1b[K");
+    },
+  });
   if (json) console.log(JSON.stringify({ adapter, limits, features, checks }, null, 2));
   else {
     const emulated = device.software ? "an emulation on the CPU: right, but slow" : "hardware";
@@ -38,17 +54,12 @@ export async function info({ json = false }: { readonly json?: boolean }): Promi
         "limits",
         aligned(LIMITS.map((name) => [name, String(limits[name])])),
         `features\n  ${features.join(", ") || "none"}`,
-        "self-check, largest difference from float64",
-        aligned(
-          checks.map(({ name, error, passed }): [string, string] => [
-            name,
-            `${error.toExponential(1)} ${passed ? "ok" : "WRONG"}`,
-          ]),
-        ),
+        "self-check",
+        checkTable(checks, description || architecture || vendor),
       ].join("\n"),
     );
   }
-  const wrong = checks.filter(({ passed }: CheckResult) => !passed).map(({ name }) => name);
+  const wrong = checks.filter(({ passed }) => !passed).map(({ name }) => name);
   if (wrong.length > 0)
     throw new Failure(`${wrong.join(", ")} came out wrong on this device; update its driver before you trust it`);
 }

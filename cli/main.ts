@@ -29,8 +29,9 @@ const program = new Command("ostinato")
 
 program
   .command("info")
-  .description("the adapter, its limits, and a self-check of some kernels")
+  .description("the adapter, its limits, and a self-check of every kernel against float64")
   .option("--json", "as JSON")
+  .option("--only <name>", "check only the kernels whose names contain it")
   .action(info);
 
 const trainCommand = program

@@ -1,4 +1,5 @@
 import { beforeAll, expect, test } from "vitest";
+import { attentionRef, type Sight, swapHeads } from "../../src/check/references/attention.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
 import { cacheOf, cacheShape, checkRoom, createCache } from "../../src/ops/attention/cache.ts";
@@ -7,7 +8,6 @@ import { affine } from "../../src/ops/unary.ts";
 import { capture } from "../../src/tensor/capture.ts";
 import { empty, tensor } from "../../src/tensor/create.ts";
 import { scope } from "../../src/tensor/scope.ts";
-import { attentionRef, type Sight, swapHeads } from "../support/attention.ts";
 import { expectClose } from "../support/close.ts";
 import { getGpu } from "../support/device.ts";
 import { at, numbers, type Ref, ref } from "../support/reference.ts";

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { backward } from "../../src/autograd/backward.ts";
+import { attentionRef, type Sight, swapHeads } from "../../src/check/references/attention.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
 import { attention, attentionWithLse } from "../../src/ops/attention/attention.ts";
@@ -7,7 +8,6 @@ import { naiveAttention } from "../../src/ops/attention/naive.ts";
 import { attentionPacked } from "../../src/ops/attention/packed.ts";
 import { ones, tensor } from "../../src/tensor/create.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
-import { attentionRef, type Sight, swapHeads } from "../support/attention.ts";
 import { expectClose } from "../support/close.ts";
 import { getGpu } from "../support/device.ts";
 import { at, numbers, type Ref, ref } from "../support/reference.ts";

@@ -1,5 +1,6 @@
 import { beforeAll, expect, test } from "vitest";
 import { backward } from "../../src/autograd/backward.ts";
+import { normRef } from "../../src/check/references/norm.ts";
 import { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
 import { groupNorm, layerNorm, rmsNorm } from "../../src/ops/norm.ts";
@@ -7,7 +8,7 @@ import { ones, tensor } from "../../src/tensor/create.ts";
 import { expectClose } from "../support/close.ts";
 import { getGpu } from "../support/device.ts";
 import { checkGradient } from "../support/gradcheck.ts";
-import { numbers, type Ref, ref } from "../support/reference.ts";
+import { numbers, type Ref } from "../support/reference.ts";
 
 let device: Device;
 /** The same device with the launches that a real GPU gets. */
@@ -18,30 +19,6 @@ beforeAll(async () => {
 });
 
 const LENGTHS = [1, 2, 3, 7, 17, 33, 65, 127, 257, 1000];
-
-/** x as (samples * groups) rows over channels / groups * inner elements each; an affine pair a channel. */
-function reference(
-  x: Ref,
-  groups: number,
-  channels: number,
-  eps: number,
-  center: boolean,
-  weight?: Ref,
-  bias?: Ref,
-): Ref {
-  const inner = x.shape.slice(2).reduce((a, b) => a * b, 1);
-  const span = (channels / groups) * (x.shape.length > 2 ? inner : 1);
-  const rows = Array.from({ length: x.data.length / span }, (_, r) => {
-    const row = x.data.subarray(r * span, (r + 1) * span);
-    const mean = center ? row.reduce((a, b) => a + b, 0) / span : 0;
-    return { mean, deviation: Math.sqrt(row.reduce((a, b) => a + (b - mean) ** 2, 0) / span + eps) };
-  });
-  return ref(x.shape, (i) => {
-    const { mean, deviation } = rows[Math.floor(i / span)] as { mean: number; deviation: number };
-    const channel = x.shape.length > 2 ? Math.floor(i / inner) % channels : i % channels;
-    return (((x.data[i] as number) - mean) / deviation) * (weight?.data[channel] ?? 1) + (bias?.data[channel] ?? 0);
-  });
-}
 
 // One and two elements: with the usual eps the normalised value hardly depends on x, and differences of it drown in rounding.
 const EPS = 0.1;
@@ -54,21 +31,21 @@ test.each(LENGTHS)("layerNorm and rmsNorm of rows of %i", async (length) => {
     await checkGradient(
       on,
       (x, w, b) => layerNorm(x, w, b, EPS),
-      (x, w, b) => reference(x, 1, length, EPS, true, w, b),
+      (x, w, b) => normRef(x, 1, length, EPS, true, w, b),
       [x, weight, bias],
       { what: "layerNorm" },
     );
     await checkGradient(
       on,
       (x, w) => rmsNorm(x, w, EPS),
-      (x, w) => reference(x, 1, length, EPS, false, w),
+      (x, w) => normRef(x, 1, length, EPS, false, w),
       [x, weight],
       { what: "rmsNorm" },
     );
     await checkGradient(
       on,
       (x) => layerNorm(x, null, null, EPS),
-      (x) => reference(x, 1, length, EPS, true),
+      (x) => normRef(x, 1, length, EPS, true),
       [x],
       { what: "plain" },
     );
@@ -88,7 +65,7 @@ test.each([
     await checkGradient(
       on,
       (x, w, b) => groupNorm(x, groups, w, b, EPS),
-      (x, w, b) => reference(x, groups, channels, EPS, true, w, b),
+      (x, w, b) => normRef(x, groups, channels, EPS, true, w, b),
       inputs,
       { what: "groupNorm" },
     );
@@ -105,7 +82,7 @@ test("parts of the gradient alone: only weight, only bias, only x", async () => 
     await checkGradient(
       device,
       (x, w, b) => layerNorm(x, w, b),
-      (x, w, b) => reference(x, 1, 8, 1e-5, true, w, b),
+      (x, w, b) => normRef(x, 1, 8, 1e-5, true, w, b),
       inputs,
       { constant },
     );
@@ -113,7 +90,7 @@ test("parts of the gradient alone: only weight, only bias, only x", async () => 
   await checkGradient(
     device,
     (x, b) => layerNorm(x, null, b),
-    (x, b) => reference(x, 1, 8, 1e-5, true, undefined, b),
+    (x, b) => normRef(x, 1, 8, 1e-5, true, undefined, b),
     [inputs[0] as Ref, inputs[2] as Ref],
   );
 });

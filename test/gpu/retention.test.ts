@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { backward } from "../../src/autograd/backward.ts";
 import { noGrad } from "../../src/autograd/mode.ts";
+import { fadingRef } from "../../src/check/references/scan.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
 import { concat } from "../../src/ops/concat.ts";
@@ -26,31 +27,6 @@ const upload = ({ shape, data }: Ref) => tensor(device, Float32Array.from(data),
 /** The result and the state it leaves, in one row. */
 const joined = ({ y, state }: FadingResult) => concat([reshape(y, [-1]), reshape(state, [-1])]);
 
-/** In order: q, k, v, w, state. */
-function reference(q: Ref, k: Ref, v: Ref, w: Ref, before: Ref): Ref {
-  const [B = 0, T = 0, H = 0, V = 0] = v.shape;
-  const [, , G = 1, K = 0] = q.shape;
-  const s = Float64Array.from(before.data);
-  const y = new Float64Array(v.data.length);
-  for (let b = 0; b < B; b++) {
-    for (let t = 0; t < T; t++) {
-      for (let h = 0; h < H; h++) {
-        const value = ((b * T + t) * H + h) * V;
-        const key = ((b * T + t) * G + Math.floor(h / (H / G))) * K;
-        const fade = Math.exp(w.data[w.shape.length === 1 ? h : (b * T + t) * H + h]!);
-        for (let i = 0; i < K; i++) {
-          for (let j = 0; j < V; j++) {
-            const at = ((b * H + h) * K + i) * V + j;
-            s[at] = fade * s[at]! + k.data[key + i]! * v.data[value + j]!;
-            y[value + j]! += q.data[key + i]! * s[at]!;
-          }
-        }
-      }
-    }
-  }
-  return ref([y.length + s.length], [...y, ...s]);
-}
-
 /** B, T, H, G, K, V; decays a step (or one a head). */
 function inputsOf([B, T, H, G, K, V]: readonly number[], each: boolean): Ref[] {
   return [
@@ -73,7 +49,7 @@ describe("attention that fades", () => {
     [[1, 32, 4, 2, 33, 7], true],
   ] as const)("value and gradients for B, T, H, G, K, V = %j", async (sizes, each) => {
     const gradients = { what: "fading", samples: 6 };
-    await checkGradient(device, (...x) => joined(op(...x)), reference as never, inputsOf(sizes, each), gradients);
+    await checkGradient(device, (...x) => joined(op(...x)), fadingRef as never, inputsOf(sizes, each), gradients);
   });
 
   test("a decay that wipes the state out at every step", async () => {

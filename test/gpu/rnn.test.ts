@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
+import { type CellName, GATES, type RefWeights, referenceLayer } from "../../src/check/references/recurrent.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
 import { concat } from "../../src/ops/concat.ts";
@@ -13,7 +14,6 @@ import type { Shape } from "../../src/tensor/shape.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { getGpu } from "../support/device.ts";
 import { checkGradient } from "../support/gradcheck.ts";
-import { type CellName, GATES, type RefWeights, referenceLayer } from "../support/recurrent.ts";
 import { numbers, type Ref, ref } from "../support/reference.ts";
 
 let device: Device;

@@ -1,5 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { backward } from "../../src/autograd/backward.ts";
+import { convRef, scanRef } from "../../src/check/references/scan.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
 import { concat } from "../../src/ops/concat.ts";
@@ -20,27 +21,8 @@ beforeAll(async () => {
   device = await openDevice({ gpu: await getGpu() });
 });
 
-const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
-const softplus = (x: number) => (x > 20 ? x : Math.log1p(Math.exp(x)));
 /** An output and the state it leaves, in one row. */
 const joined = ({ y, state }: { y: Tensor; state: Tensor }) => concat([reshape(y, [-1]), reshape(state, [-1])]);
-
-function referenceConv(x: Ref, weight: Ref, bias: Ref, state: Ref): Ref {
-  const [B = 0, T = 0, C = 0] = x.shape;
-  const K = weight.shape[2]!;
-  const row = (b: number, t: number, c: number) =>
-    t < K - 1 ? state.data[(b * (K - 1) + t) * C + c]! : x.data[(b * T + t - K + 1) * C + c]!;
-  const out: number[] = [];
-  for (let i = 0; i < B * T * C; i++) {
-    const [b, t, c] = [Math.floor(i / (T * C)), Math.floor(i / C) % T, i % C];
-    let z = bias.data[c]!;
-    for (let j = 0; j < K; j++) z += weight.data[c * K + j]! * row(b, t + j, c);
-    out.push(z * sigmoid(z));
-  }
-  for (let i = 0; i < B * (K - 1) * C; i++)
-    out.push(row(Math.floor(i / ((K - 1) * C)), T + (Math.floor(i / C) % (K - 1)), i % C));
-  return ref([out.length], out);
-}
 
 describe("causalConv1d", () => {
   test.each([
@@ -54,12 +36,12 @@ describe("causalConv1d", () => {
     inputs.push(numbers([B, K - 1, C], -1, 1, 4));
     const op = (x: Tensor, weight: Tensor, bias: Tensor, state: Tensor) =>
       joined(causalConv1d(x, weight, { bias, state, activation: "silu" }));
-    if (K > 1) await checkGradient(device, op as never, referenceConv as never, inputs, { what: "causalConv1d" });
+    if (K > 1) await checkGradient(device, op as never, convRef as never, inputs, { what: "causalConv1d" });
     else {
       const empty = numbers([B, 0, C], 0, 1, 1);
       const without = (x: Tensor, w: Tensor, b: Tensor) => causalConv1d(x, w, { bias: b, activation: "silu" }).y;
       const expected = (x: Ref, w: Ref, b: Ref) => {
-        const { data } = referenceConv(x, w, b, empty);
+        const { data } = convRef(x, w, b, empty);
         return ref(x.shape, data);
       };
       await checkGradient(device, without as never, expected as never, inputs.slice(0, 3), { what: "causalConv1d" });
@@ -94,32 +76,6 @@ describe("causalConv1d", () => {
   });
 });
 
-/** In order: u, delta, A, B, C, D, z, deltaBias, state. */
-function referenceScan(...inputs: Ref[]): Ref {
-  const [u, delta, A, Bs, Cs, D, z, bias, state] = inputs.map(({ data }) => data) as Float64Array[];
-  const [B = 0, T = 0, E = 0] = inputs[0]!.shape;
-  const [, , G = 1, N = 1] = inputs[3]!.shape;
-  const h = Float64Array.from(state!);
-  const y = new Float64Array(B * T * E);
-  for (let b = 0; b < B; b++) {
-    for (let t = 0; t < T; t++) {
-      for (let e = 0; e < E; e++) {
-        const at = (b * T + t) * E + e;
-        const group = ((b * T + t) * G + Math.floor(e / (E / G))) * N;
-        const pace = softplus(delta![at]! + bias![e]!);
-        let sum = D![e]! * u![at]!;
-        for (let n = 0; n < N; n++) {
-          const i = (b * E + e) * N + n;
-          h[i] = Math.exp(pace * A![e * N + n]!) * h[i]! + pace * Bs![group + n]! * u![at]!;
-          sum += Cs![group + n]! * h[i]!;
-        }
-        y[at] = sum * z![at]! * sigmoid(z![at]!);
-      }
-    }
-  }
-  return ref([y.length + h.length], [...y, ...h]);
-}
-
 function scanInputs(B: number, T: number, E: number, G: number, N: number): Ref[] {
   const wide = [B, T, E];
   return [
@@ -149,7 +105,7 @@ describe("selectiveScan", () => {
     [1, 17, 3, 3, 65],
   ])("value and all gradients for B=%d T=%d E=%d G=%d N=%d", async (B, T, E, G, N) => {
     const op = (...x: Tensor[]) => joined(scanAll(...x));
-    await checkGradient(device, op, referenceScan, scanInputs(B, T, E, G, N), { what: "selectiveScan", samples: 8 });
+    await checkGradient(device, op, scanRef, scanInputs(B, T, E, G, N), { what: "selectiveScan", samples: 8 });
   });
 
   test("in pieces as at once; a length of 0 passes the state on", async () => {

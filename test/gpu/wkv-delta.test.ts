@@ -1,5 +1,6 @@
 import { beforeAll, expect, test } from "vitest";
 import { backward } from "../../src/autograd/backward.ts";
+import { deltaKeysRef, overHead } from "../../src/check/references/wkv.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
 import { concat } from "../../src/ops/concat.ts";
@@ -26,24 +27,6 @@ const sizes = [
   [1, 3, 2, 65],
 ] as const;
 
-/** Sum of f over the channels of the head that value i is in. */
-const overHead = (i: number, size: number, f: (j: number) => number) => {
-  const start = Math.floor(i / size) * size;
-  return Array.from({ length: size }, (_, n) => f(start + n)).reduce((sum, x) => sum + x, 0);
-};
-
-function keysReference(size: number, k: Ref, dw: Ref, da: Ref, w0: Ref, a0: Ref, scale: Ref, rated: Ref): Ref {
-  const C = w0.data.length;
-  const all = [...k.data];
-  const rate = all.map((_, i) => sigmoid(a0.data[i % C]! + da.data[i]!));
-  const m = all.map((x, i) => x * scale.data[i % C]!);
-  const unit = m.map((x, i) => x / Math.max(Math.sqrt(overHead(i, size, (j) => m[j]! ** 2)), 1e-12));
-  const w = all.map((_, i) => -Math.log1p(Math.exp(-(w0.data[i % C]! + dw.data[i]!))) - 0.5);
-  const keys = all.map((x, i) => x * (1 + (rate[i]! - 1) * rated.data[i % C]!));
-  const [B = 0, T = 0] = k.shape;
-  return ref([4 * B, T, C], [...w, ...keys, ...unit.map((x) => -x), ...unit.map((x, i) => x * rate[i]!)]);
-}
-
 test.each(sizes)("decays and keys of the delta rule, B %i T %i H %i N %i", async (B, T, H, N) => {
   const shape = [B, T, H * N];
   const vectors = [1, 2, 3, 4].map((seed) => numbers([1, 1, H * N], -1.5, 1.5, seed));
@@ -58,7 +41,7 @@ test.each(sizes)("decays and keys of the delta rule, B %i T %i H %i N %i", async
       } = deltaKeys(k!, dw!, da!, H, { w0: w0!, a0: a0!, keyScale: keyScale!, keyRate: keyRate! });
       return concat([w, key, a, b], 0);
     },
-    (...inputs) => keysReference(N, ...(inputs as [Ref, Ref, Ref, Ref, Ref, Ref, Ref])),
+    (...inputs) => deltaKeysRef(N, ...(inputs as [Ref, Ref, Ref, Ref, Ref, Ref, Ref])),
     [numbers(shape, 0.2, 2, 5), numbers(shape, -12, 12, 6), numbers(shape, -2, 2, 8), ...vectors],
   );
 });

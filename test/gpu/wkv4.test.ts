@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { backward } from "../../src/autograd/backward.ts";
 import { noGrad } from "../../src/autograd/mode.ts";
+import { wkv4Ref } from "../../src/check/references/wkv.ts";
 import { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
 import { concat } from "../../src/ops/concat.ts";
@@ -22,29 +23,6 @@ beforeAll(async () => {
   device = await openDevice({ gpu: await getGpu() });
   wide = new Device(device.gpu, device.info, false, false);
 });
-
-/** Sums over all earlier steps relative to the largest exponent, as the formula stands; `before` is [3, B, C]. */
-function reference(timeDecay: Ref, timeFirst: Ref, k: Ref, v: Ref, before?: Ref): Ref {
-  const [B = 0, T = 0, C = 0] = k.shape;
-  const rows = B * C;
-  return ref(k.shape, (i) => {
-    const [b, t, c] = [Math.floor(i / (T * C)), Math.floor(i / C) % T, i % C];
-    const w = -Math.exp(timeDecay.data[c] as number);
-    const terms = Array.from({ length: t + 1 }, (_, s) => {
-      const at = (b * T + s) * C + c;
-      const exponent = (k.data[at] as number) + (s === t ? (timeFirst.data[c] as number) : (t - 1 - s) * w);
-      return { exponent, above: v.data[at] as number, below: 1 };
-    });
-    if (before) {
-      const [aa = 0, bb = 0, pp = 0] = [0, 1, 2].map((n) => before.data[n * rows + b * C + c] as number);
-      terms.push({ exponent: pp + t * w, above: aa, below: bb });
-    }
-    const most = Math.max(...terms.map(({ exponent }) => exponent));
-    const sum = (part: "above" | "below") =>
-      terms.reduce((total, term) => total + Math.exp(term.exponent - most) * term[part], 0);
-    return sum("above") / sum("below");
-  });
-}
 
 const inputs = (B: number, T: number, C: number, spread = 3): [Ref, Ref, Ref, Ref] => [
   numbers([C], -3, 1, 4),
@@ -81,7 +59,7 @@ test.each([
   [2, 65, 5],
   [1, 257, 3],
 ])("values and gradients of %i sequences of %i steps of %i channels", async (B, T, C) => {
-  await checkGradient(device, average(), reference, inputs(B, T, C), { samples: 6 });
+  await checkGradient(device, average(), wkv4Ref, inputs(B, T, C), { samples: 6 });
 });
 
 describe("a sequence in parts", () => {
@@ -91,12 +69,12 @@ describe("a sequence in parts", () => {
     [1, 64, 16],
     [2, 130, 7],
   ])("%i sequences of %i steps in %i parts", async (B, T, parts) => {
-    await checkGradient(device, average(parts), reference, inputs(B, T, 5), { samples: 6 });
+    await checkGradient(device, average(parts), wkv4Ref, inputs(B, T, 5), { samples: 6 });
   });
 
   test("is what a GPU gets for few channels", async () => {
     const x = inputs(1, 200, 3);
-    await checkGradient(wide, average(), reference, x, { samples: 6 });
+    await checkGradient(wide, average(), wkv4Ref, x, { samples: 6 });
     const count = (on: Device, T: number) => {
       const [decay, first, k, v] = inputs(1, T, 3).map((x) => tensor(on, Float32Array.from(x.data), x.shape));
       return launches(on, () => noGrad(() => wkv4(decay!, first!, k!, v!)));
@@ -115,7 +93,7 @@ test("gradients of the state before, through sequence and parts", async () => {
       (decay, first, k, v, aa, bb, pp) => wkv4(decay!, first!, k!, v!, concat([aa!, bb!, pp!]), { parts }).y,
       (decay, first, k, v, aa, bb, pp) => {
         const state = ref([3, B, C], [...aa!.data, ...bb!.data, ...pp!.data]);
-        return reference(decay!, first!, k!, v!, state);
+        return wkv4Ref(decay!, first!, k!, v!, state);
       },
       [...inputs(B, T, C), ...states, pp],
       { constant: [6], samples: 6 },
@@ -140,7 +118,7 @@ test("gradients flow through the state from piece to piece", async () => {
     await checkGradient(
       device,
       (decay, first, k, v) => inPieces([1, 9, 22], parts, decay!, first!, k!, v!),
-      reference,
+      wkv4Ref,
       inputs(2, 30, 3),
       { samples: 6 },
     );
@@ -180,8 +158,8 @@ test("huge keys (O06)", async () => {
 test.each([-12, 6, 200])("decay %f, keys from -300 to 300: finite gradients that agree with float64", async (decay) => {
   const x = inputs(1, 40, 4, 300);
   x[0] = ref([4], [decay, decay, decay, decay]);
-  await checkGradient(device, average(), reference, x, { constant: decay > 10 ? [0] : [], samples: 10 });
-  await checkGradient(device, average(5), reference, x, { constant: [0], samples: 10 });
+  await checkGradient(device, average(), wkv4Ref, x, { constant: decay > 10 ? [0] : [], samples: 10 });
+  await checkGradient(device, average(5), wkv4Ref, x, { constant: [0], samples: 10 });
 });
 
 test("a hundred thousand steps", async () => {
@@ -190,7 +168,7 @@ test("a hundred thousand steps", async () => {
   const { y, state } = noGrad(() => wkv4(...(x.map(upload) as Inputs)));
   const last = 400; // older steps have faded below the precision of float64
   const tail = (all: Ref) => ref([1, last, 1], all.data.slice(T - last));
-  const end = reference(x[0], x[1], tail(x[2]), tail(x[3]));
+  const end = wkv4Ref(x[0], x[1], tail(x[2]), tail(x[3]));
   expectClose((await y.data()).slice(-5), end.data.slice(-5));
   expect([...(await state.data())].every(Number.isFinite)).toBe(true);
 });

@@ -1,4 +1,4 @@
-import { at, type Ref, ref } from "./reference.ts";
+import { at, type Ref, ref } from "../reference.ts";
 
 /** What a query sees, as in AttentionOptions; -1 in a window is no limit. */
 export interface Sight {

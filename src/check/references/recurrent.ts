@@ -1,5 +1,5 @@
 /** Recurrent layers in float64, written from the equations, for comparison. */
-import { type Ref, ref } from "./reference.ts";
+import { type Ref, ref } from "../reference.ts";
 
 export type CellName = "rnn_tanh" | "rnn_relu" | "gru" | "lstm";
 
