@@ -2,14 +2,15 @@
 // Shapes: a (M, K) and b (K, N), or stored transposed; every invocation holds 8 x 4 results in registers and reads
 // 4 x 4 blocks of a and b. Meant for CPU emulations of a GPU, where barriers are dear and every
 // lane pays for its own loads; a GPU wants tiled.wgsl.
-// An operand is read as vectors if its rows, as stored, are multiples of 4; else element by element (word = f32).
+// An operand is read as vectors if its rows, as stored, are multiples of 4; else element by element, through a second
+// binding of the same memory. b may hold halves, two to a word.
 // Batches: matrix z = (major, minor) of y takes a and b from the steps given, 0 where they are shared.
 // Dispatch: x = ceil(M / (8 HEIGHT)) * ceil(N / (4 WIDTH)) tiles of y, rows of tiles first; z = matrices.
 
-alias word_a = vec4f;                  // f32 with ELEMENTS_A; vec4f(word_a) takes either
-alias word_b = vec4f;
-override ELEMENTS_A: bool = false;
-override ELEMENTS_B: bool = false;
+alias word_b = vec4u;                  // the bits of four neighbours of b; vec2u where b is stored as halves
+const WORDS_B: u32 = 4u;               // u32 in one of these: 2 with halves
+override ELEMENTS_A: bool = false;     // read a by elements
+override ELEMENTS_B: bool = false;     // and b
 override TAIL: bool = false;           // K is no multiple of 4
 override WIDTH: u32 = 8u;              // invocations of a workgroup along N
 override HEIGHT: u32 = 4u;             // and along M
@@ -30,10 +31,12 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<word_a>;      // (Z, M, K) or (Z, K, M)
+@group(0) @binding(1) var<storage, read> a: array<vec4f>;       // (Z, M, K) or (Z, K, M)
 @group(0) @binding(2) var<storage, read> b: array<word_b>;      // (Z, K, N) or (Z, N, K)
 @group(0) @binding(3) var<storage, read> bias: array<f32>;      // (N)
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;   // (Z, M, N)
+@group(0) @binding(5) var<storage, read> elements_a: array<f32>;  // as a
+@group(0) @binding(6) var<storage, read> elements_b: array<u32>;  // as b
 
 // exp without overflow, and exactly 0 where the result would be subnormal.
 fn safe_exp(x: vec4f) -> vec4f {
@@ -107,13 +110,22 @@ fn store(matrix: u32, row: u32, column: u32, sum: vec4f) {
   }
 }
 
-// Element p of an operand whose words are elements.
-fn element_a(p: u32) -> f32 {
-  return vec4f(a[p]).x;
+// Four neighbours of b, by the number of their vector.
+fn vector_b(p: u32) -> vec4f {
+  let bits = b[p];
+  if (WORDS_B == 2u) {
+    return vec4f(unpack2x16float(bits.x), unpack2x16float(bits.y));
+  }
+  return bitcast<vec4f>(vec4u(bits.xy, bits[WORDS_B - 2u], bits[WORDS_B - 1u]));
 }
 
+// One element of b.
 fn element_b(p: u32) -> f32 {
-  return vec4f(b[p]).x;
+  if (WORDS_B == 2u) {
+    let pair = unpack2x16float(elements_b[p / 2u]);
+    return select(pair.x, pair.y, p % 2u == 1u);
+  }
+  return bitcast<f32>(elements_b[p]);
 }
 
 // Row m of a, columns k to k + 3, by elements. Row M - 1 repeats.
@@ -121,7 +133,7 @@ fn row_a(start: u32, m: u32, k: u32) -> vec4f {
   let row = min(m, params.M - 1u);
   let step = select(1u, params.M, TRANSPOSE_A);
   let p = start + select(row * params.K + k, k * params.M + row, TRANSPOSE_A);
-  return vec4f(element_a(p), element_a(p + step), element_a(p + 2u * step), element_a(p + 3u * step));
+  return vec4f(elements_a[p], elements_a[p + step], elements_a[p + 2u * step], elements_a[p + 3u * step]);
 }
 
 // Row k of b, columns n to n + 3, by elements. Row K - 1 repeats.
@@ -136,20 +148,20 @@ fn row_b(start: u32, k: u32, n: u32) -> vec4f {
 fn vectors_a(p: u32, r: u32, rows: u32, step: u32) -> mat4x4f {
   let last = rows - 1u;
   return mat4x4f(
-    vec4f(a[p + min(r, last) * step]),
-    vec4f(a[p + min(r + 1u, last) * step]),
-    vec4f(a[p + min(r + 2u, last) * step]),
-    vec4f(a[p + min(r + 3u, last) * step]),
+    a[p + min(r, last) * step],
+    a[p + min(r + 1u, last) * step],
+    a[p + min(r + 2u, last) * step],
+    a[p + min(r + 3u, last) * step],
   );
 }
 
 fn vectors_b(p: u32, r: u32, rows: u32, step: u32) -> mat4x4f {
   let last = rows - 1u;
   return mat4x4f(
-    vec4f(b[p + min(r, last) * step]),
-    vec4f(b[p + min(r + 1u, last) * step]),
-    vec4f(b[p + min(r + 2u, last) * step]),
-    vec4f(b[p + min(r + 3u, last) * step]),
+    vector_b(p + min(r, last) * step),
+    vector_b(p + min(r + 1u, last) * step),
+    vector_b(p + min(r + 2u, last) * step),
+    vector_b(p + min(r + 3u, last) * step),
   );
 }
 

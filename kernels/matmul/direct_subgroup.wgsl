@@ -3,12 +3,14 @@
 // the same rows of a, read one vector each and hand it to the others: a third fewer loads, which on an emulation cost
 // more than the arithmetic. Relies on quads being neighbours along x, as they are where WIDTH is a multiple of 4 and
 // invocations are numbered in order. An `enable` is for a whole file, hence a second one.
-// Every row of an operand, as stored, must be a multiple of 4, and so must K.
+// Every row of an operand, as stored, must be a multiple of 4, and so must K. b may hold halves, two to a word.
 // Batches: matrix z = (major, minor) of y takes a and b from the steps given, 0 where they are shared.
 // Dispatch: x = ceil(M / (8 HEIGHT)) * ceil(N / (4 WIDTH)) tiles of y, rows of tiles first; z = matrices.
 
 enable subgroups;
 
+alias word_b = vec4u;                  // the bits of four neighbours of b; vec2u where b is stored as halves
+const WORDS_B: u32 = 4u;               // u32 in one of these: 2 with halves
 override WIDTH: u32 = 8u;              // invocations of a workgroup along N, a multiple of 4
 override HEIGHT: u32 = 4u;             // and along M
 override TRANSPOSE_A: bool = false;    // a is stored (K, M)
@@ -29,7 +31,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;       // (Z, M, K) or (Z, K, M)
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;       // (Z, K, N) or (Z, N, K)
+@group(0) @binding(2) var<storage, read> b: array<word_b>;      // (Z, K, N) or (Z, N, K)
 @group(0) @binding(3) var<storage, read> bias: array<f32>;      // (N)
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;   // (Z, M, N)
 
@@ -105,6 +107,15 @@ fn store(matrix: u32, row: u32, column: u32, sum: vec4f) {
   }
 }
 
+// Four neighbours of b, by the number of their vector.
+fn vector_b(p: u32) -> vec4f {
+  let bits = b[p];
+  if (WORDS_B == 2u) {
+    return vec4f(unpack2x16float(bits.x), unpack2x16float(bits.y));
+  }
+  return bitcast<vec4f>(vec4u(bits.xy, bits[WORDS_B - 2u], bits[WORDS_B - 1u]));
+}
+
 // Vector p of a in each invocation of a quad, of all four.
 fn gather(p: u32) -> mat4x4f {
   let own = a[p];
@@ -126,15 +137,15 @@ fn load_vectors_b(start: u32, k: u32, n: u32) -> mat4x4f {
     let p = (start + k) / 4u;
     let last = params.N - 1u;
     return transpose(mat4x4f(
-      b[p + min(n, last) * step],
-      b[p + min(n + 1u, last) * step],
-      b[p + min(n + 2u, last) * step],
-      b[p + min(n + 3u, last) * step],
+      vector_b(p + min(n, last) * step),
+      vector_b(p + min(n + 1u, last) * step),
+      vector_b(p + min(n + 2u, last) * step),
+      vector_b(p + min(n + 3u, last) * step),
     ));
   }
   let step = params.N / 4u;
   let p = (start + min(n, params.N - 4u)) / 4u + k * step;
-  return mat4x4f(b[p], b[p + step], b[p + 2u * step], b[p + 3u * step]);
+  return mat4x4f(vector_b(p), vector_b(p + step), vector_b(p + 2u * step), vector_b(p + 3u * step));
 }
 
 // c + (four elements of a row of a) times (four rows of b).

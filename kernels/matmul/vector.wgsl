@@ -3,10 +3,12 @@
 // A workgroup makes 4 WIDTH columns; its invocations are WIDTH vectors of 4 columns times SLICES parts of K, which
 // are added up in workgroup memory; one slice needs neither memory nor barrier. Every element of b is read once,
 // by lanes that run along memory.
-// Needs K to be a multiple of 4, and N too unless b is stored (N, K).
+// Needs K to be a multiple of 4, and N too unless b is stored (N, K). b may hold halves, two to a word.
 // Batches: matrix z = (major, minor) of y takes a and b from the steps given, 0 where they are shared.
 // Dispatch: x = ceil(N / (4 WIDTH)) blocks of columns; z = matrices.
 
+alias word_b = vec4u;                  // the bits of four neighbours of b; vec2u where b is stored as halves
+const WORDS_B: u32 = 4u;               // u32 in one of these: 2 with halves
 override ROWS: u32 = 1u;               // M
 override WIDTH: u32 = 4u;              // vectors of 4 columns a workgroup
 override SLICES: u32 = 16u;            // invocations that share a column
@@ -28,7 +30,7 @@ struct Params {
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> a: array<vec4f>;       // (Z, M, K)
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;       // (Z, K, N) or (Z, N, K)
+@group(0) @binding(2) var<storage, read> b: array<word_b>;      // (Z, K, N) or (Z, N, K)
 @group(0) @binding(3) var<storage, read> bias: array<f32>;      // (N)
 @group(0) @binding(4) var<storage, read_write> y: array<f32>;   // (Z, M, N)
 
@@ -106,6 +108,15 @@ fn store(matrix: u32, row: u32, column: u32, sum: vec4f) {
   }
 }
 
+// Four neighbours of b, by the number of their vector.
+fn vector_b(p: u32) -> vec4f {
+  let bits = b[p];
+  if (WORDS_B == 2u) {
+    return vec4f(unpack2x16float(bits.x), unpack2x16float(bits.y));
+  }
+  return bitcast<vec4f>(vec4u(bits.xy, bits[WORDS_B - 2u], bits[WORDS_B - 1u]));
+}
+
 // Rows k to k + 3 of b, columns n to n + 3; a matrix holds a row in each of its columns. Columns past the end repeat.
 fn load_rows(start: u32, k: u32, n: u32) -> mat4x4f {
   if (TRANSPOSE_B) {
@@ -113,15 +124,15 @@ fn load_rows(start: u32, k: u32, n: u32) -> mat4x4f {
     let p = start + k / 4u;
     let last = params.N - 1u;
     return transpose(mat4x4f(
-      b[p + min(n, last) * step],
-      b[p + min(n + 1u, last) * step],
-      b[p + min(n + 2u, last) * step],
-      b[p + min(n + 3u, last) * step],
+      vector_b(p + min(n, last) * step),
+      vector_b(p + min(n + 1u, last) * step),
+      vector_b(p + min(n + 2u, last) * step),
+      vector_b(p + min(n + 3u, last) * step),
     ));
   }
   let step = params.N / 4u;
   let p = start + k * step + min(n, params.N - 4u) / 4u;
-  return mat4x4f(b[p], b[p + step], b[p + 2u * step], b[p + 3u * step]);
+  return mat4x4f(vector_b(p), vector_b(p + step), vector_b(p + 2u * step), vector_b(p + 3u * step));
 }
 
 // c + (four elements of a row of a) times (four rows of b).

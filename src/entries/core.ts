@@ -36,6 +36,7 @@ export { dropout } from "../ops/dropout.ts";
 export { type EmbeddingOptions, embedding } from "../ops/embedding.ts";
 export { countNonFinite } from "../ops/finite.ts";
 export { gather, indexSelect } from "../ops/gather.ts";
+export { toFull, toHalf } from "../ops/half.ts";
 export { type LinearOptions, linear } from "../ops/linear.ts";
 export { type MatmulOptions, matmul } from "../ops/matmul.ts";
 export { groupNorm, layerNorm, rmsNorm } from "../ops/norm.ts";

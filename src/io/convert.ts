@@ -1,6 +1,6 @@
 import { FileError } from "../gpu/errors.ts";
+import { widenBfloat, widenHalf } from "../tensor/half.ts";
 import { DTYPE_BYTES, type FileDType, type FileTensor, quoted } from "./format.ts";
-import { widenBfloat, widenHalf } from "./half.ts";
 
 const integerArrays = {
   BOOL: Uint8Array,

@@ -1,6 +1,6 @@
 import { FileError } from "../gpu/errors.ts";
+import { narrowBfloat, narrowHalf } from "../tensor/half.ts";
 import { DTYPE_BYTES, type FileDType, LENGTH_BYTES, MAX_HEADER_BYTES, METADATA_KEY, quoted } from "./format.ts";
-import { narrowBfloat, narrowHalf } from "./half.ts";
 
 export type WriteData =
   | Float32Array

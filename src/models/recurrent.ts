@@ -6,6 +6,7 @@ import { type InitOptions, randomOf } from "../nn/init.ts";
 import { Linear } from "../nn/linear.ts";
 import { Module } from "../nn/module.ts";
 import { GRU, LSTM, type Recurrent, type RecurrentState, RNN } from "../nn/rnn.ts";
+import { fullOf } from "../ops/half.ts";
 import { linear } from "../ops/linear.ts";
 import { packStep, recurrentStep, type StepState } from "../ops/rnn/step.ts";
 import { empty } from "../tensor/create.ts";
@@ -93,7 +94,7 @@ class RecurrentDecoder implements Decoder {
     const { encoder, rnn } = model;
     const [first] = rnn.layers[0] ?? [];
     if (!first) throw new ShapeError("decoder: the model has no layer");
-    this.table = keep(noGrad(() => linear(encoder.weight, first.weightIh, first.biasIh ?? undefined)));
+    this.table = keep(scope(() => noGrad(() => linear(fullOf(encoder.weight), first.weightIh, first.biasIh))));
     this.weights = rnn.layers.map(([forward]) => keep(packStep(rnn.kind, forward as NonNullable<typeof forward>)));
   }
 

@@ -19,7 +19,7 @@ export class Embedding extends Module {
     super();
     const { std = 1 } = options;
     this.paddingIdx = options.paddingIdx;
-    this.weight = this.parameter("weight", normalInit(device, [numEmbeddings, embeddingDim], std, randomOf(options)));
+    this.weight = this.matrix("weight", normalInit(device, [numEmbeddings, embeddingDim], std, randomOf(options)));
   }
 
   /** Ids [...] (i32 or u32) -> [..., embeddingDim] */

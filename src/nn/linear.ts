@@ -27,7 +27,7 @@ export class Linear extends Module {
     const shape = [outFeatures, inFeatures];
     const weight =
       std === undefined ? uniformInit(device, shape, gain * bound, random) : normalInit(device, shape, std, random);
-    this.weight = this.parameter("weight", weight);
+    this.weight = this.matrix("weight", weight);
     const offset = () =>
       std === undefined ? uniformInit(device, [outFeatures], bound, random) : constantInit(device, [outFeatures], 0);
     this.bias = bias ? this.parameter("bias", offset()) : null;

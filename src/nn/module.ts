@@ -1,5 +1,7 @@
+import type { Device } from "../gpu/device.ts";
 import { FileError, ValueError } from "../gpu/errors.ts";
-import { keep } from "../tensor/scope.ts";
+import { toHalf } from "../ops/half.ts";
+import { keep, scope } from "../tensor/scope.ts";
 import { type Shape, sameShape, show } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
@@ -23,6 +25,7 @@ export abstract class Module {
   /** True while training: dropout is active. */
   training = true;
   private readonly ownParameters = new Map<string, Parameter>();
+  private readonly ownMatrices = new Set<Parameter>();
   private readonly children = new Map<string, Module>();
 
   /** Registers a parameter under its state-dict name; it requires a gradient and outlives scopes. */
@@ -32,6 +35,12 @@ export abstract class Module {
     tensor.requiresGrad = true;
     this.ownParameters.set(name, keep(tensor));
     return tensor;
+  }
+
+  /** Registers a parameter that only matrix products and lookups read, so that it may be stored as halves. */
+  protected matrix(name: string, tensor: Parameter): Parameter {
+    this.ownMatrices.add(tensor);
+    return this.parameter(name, tensor);
   }
 
   /** Registers a submodule; its names get the prefix `name.`. */
@@ -75,6 +84,32 @@ export abstract class Module {
 
   eval(): this {
     return this.train(false);
+  }
+
+  /**
+   * Stores the weight matrices as halves (f16), in half the memory, here and below: for generation on any device, with f32
+   * arithmetic. There is no way back, and no training, but values may still be loaded, and are read as f32. Make decoders and
+   * captured plans afterwards.
+   */
+  half(): this {
+    let device: Device | null = null;
+    for (const { ownMatrices } of this.modules()) {
+      for (const matrix of ownMatrices) {
+        // A tied one is there already.
+        if (matrix.half) continue;
+        const halves = scope(() => toHalf(matrix));
+        matrix.requiresGrad = false;
+        matrix.rebase(halves.storage.retain(), true);
+        halves.dispose();
+        matrix.gradSlot?.dispose();
+        matrix.gradSlot = null;
+        matrix.gradValid = false;
+        device = matrix.device;
+      }
+    }
+    for (const parameter of this.parameters()) parameter.requiresGrad = false;
+    device?.trim();
+    return this.eval();
   }
 
   /** Reads all parameters back in one transfer. */

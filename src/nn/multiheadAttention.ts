@@ -3,6 +3,7 @@ import { ShapeError, ValueError } from "../gpu/errors.ts";
 import { attention } from "../ops/attention/attention.ts";
 import { attentionPacked } from "../ops/attention/packed.ts";
 import type { AttentionOptions } from "../ops/attention/plan.ts";
+import { fullOf } from "../ops/half.ts";
 import { linear } from "../ops/linear.ts";
 import { reshape } from "../ops/reshape.ts";
 import { split } from "../ops/slice.ts";
@@ -49,7 +50,7 @@ export class MultiheadAttention extends Module {
     const random = randomOf(init);
     // Glorot and Bengio 2010, of the three matrices as one.
     const bound = Math.sqrt(6 / (4 * embedDim));
-    this.inWeight = this.parameter("in_proj_weight", uniformInit(device, [3 * embedDim, embedDim], bound, random));
+    this.inWeight = this.matrix("in_proj_weight", uniformInit(device, [3 * embedDim, embedDim], bound, random));
     this.inBias = bias ? this.parameter("in_proj_bias", constantInit(device, [3 * embedDim], 0)) : null;
     this.out = this.child("out_proj", new Linear(device, embedDim, embedDim, { bias, random }));
     this.out.bias?.write(new Float32Array(embedDim));
@@ -71,7 +72,7 @@ export class MultiheadAttention extends Module {
       return this.out.forward(attentionPacked(qkv, this.numHeads, options));
     }
     const E = this.embedDim;
-    const weights = split(this.inWeight, [E, E, E], 0);
+    const weights = split(fullOf(this.inWeight), [E, E, E], 0);
     const biases = this.inBias ? split(this.inBias, [E, E, E], 0) : [];
     const [q, k, v] = [query, key, value].map((x, i) => {
       const [batch = 0, rows = 0] = x.shape;

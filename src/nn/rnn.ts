@@ -93,13 +93,15 @@ export abstract class Recurrent extends Module {
       directions.map((direction) => {
         const make = (name: string, shape: Shape) =>
           this.parameter(`${name}_l${layer}${direction}`, uniformInit(device, shape, bound, random));
+        const makeMatrix = (name: string, shape: Shape) =>
+          this.matrix(`${name}_l${layer}${direction}`, uniformInit(device, shape, bound, random));
         const rows = gates * hiddenSize;
         return {
-          weightIh: make("weight_ih", [rows, layer === 0 ? inputSize : outputSize * directions.length]),
-          weightHh: make("weight_hh", [rows, outputSize]),
+          weightIh: makeMatrix("weight_ih", [rows, layer === 0 ? inputSize : outputSize * directions.length]),
+          weightHh: makeMatrix("weight_hh", [rows, outputSize]),
           biasIh: bias ? make("bias_ih", [rows]) : null,
           biasHh: bias ? make("bias_hh", [rows]) : null,
-          weightHr: projSize ? make("weight_hr", [projSize, hiddenSize]) : null,
+          weightHr: projSize ? makeMatrix("weight_hr", [projSize, hiddenSize]) : null,
         };
       }),
     );

@@ -1,8 +1,12 @@
 /** Which kernel computes a matrix product, and with which knobs: the one place where shapes meet devices. */
-import type directKernel from "../../kernels/matmul/direct.wgsl";
-import type tiledKernel from "../../kernels/matmul/tiled.wgsl";
-import type vectorKernel from "../../kernels/matmul/vector.wgsl";
-import type { KnobValues } from "../gpu/kernel.ts";
+import {
+  type DirectKnobs,
+  type SumsKnobs,
+  type TiledKnobs,
+  type TunedDevice,
+  tunedFor,
+  type VectorKnobs,
+} from "./tuned.ts";
 
 /** Sizes of a product (M, K) x (K, N), `batch` times, and how its operands are stored. */
 export interface ProductShape {
@@ -14,8 +18,6 @@ export interface ProductShape {
   readonly transposeA: boolean;
   /** b is stored (N, K). */
   readonly transposeB: boolean;
-  /** Bias or activation follow, which a product that is split along K cannot apply. */
-  readonly epilogue: boolean;
 }
 
 export interface TiledChoice {
@@ -28,66 +30,42 @@ export interface TiledChoice {
 export type Choice =
   | TiledChoice
   | { readonly kernel: "direct" | "quads"; readonly knobs: DirectKnobs }
-  | { readonly kernel: "vector"; readonly knobs: VectorKnobs };
-
-/** Knobs whose values the launch needs too. */
-export interface TiledKnobs extends KnobValues<typeof tiledKernel> {
-  readonly WIDTH: number;
-  readonly HEIGHT: number;
-  readonly BLOCKS_M: 1 | 2;
-  readonly BLOCKS_N: 1 | 2;
-}
-export interface DirectKnobs extends KnobValues<typeof directKernel> {
-  readonly WIDTH: number;
-  readonly HEIGHT: number;
-}
-export interface VectorKnobs extends KnobValues<typeof vectorKernel> {
-  readonly WIDTH: number;
-  readonly SLICES: number;
-}
+  | { readonly kernel: "vector"; readonly knobs: VectorKnobs }
+  | { readonly kernel: "sums"; readonly knobs: SumsKnobs };
 
 /** Rows up to which the vector kernel reads the matrix once for all of them. */
 const VECTOR_ROWS = 4;
-/** 128 x 128 tiles do twice the arithmetic for each element read, but only if there are enough to fill a GPU. */
-const ENOUGH_LARGE_TILES = 64;
 /** Workgroups that keep a GPU busy; fewer tiles are multiplied by splitting K. */
 const ENOUGH_GROUPS = 128;
 /** Shortest part of K that is worth a partial result of its own, which must be written and read again. */
 const SHORTEST_PART = 128;
 
-/** At the kernel's own DEPTH these tiles would take more than the 16 KiB of workgroup memory that every device has. */
-const LARGE: TiledKnobs = { WIDTH: 16, HEIGHT: 16, BLOCKS_M: 2, BLOCKS_N: 2, DEPTH: 8 };
-const SMALL: TiledKnobs = { WIDTH: 16, HEIGHT: 16, BLOCKS_M: 1, BLOCKS_N: 1 };
-const DIRECT: DirectKnobs = { WIDTH: 8, HEIGHT: 4 };
-/** Eight lanes read 128 bytes of a row of b in one go; where b is stored (N, K), sixteen lanes read 256. */
-const VECTOR: VectorKnobs = { WIDTH: 8, SLICES: 16 };
-const VECTOR_TRANSPOSED: VectorKnobs = { WIDTH: 4, SLICES: 16 };
-/** On an emulation the barrier before adding up slices would take three quarters of the time. */
-const VECTOR_UNSLICED: VectorKnobs = { WIDTH: 16, SLICES: 1 };
-
 /** What a choice depends on besides the shape. */
-export interface ProductDevice {
-  /** A CPU emulates the GPU. */
-  readonly software: boolean;
+export interface ProductDevice extends TunedDevice {
   has(feature: "subgroups"): boolean;
 }
 
 /** Chooses by shape and kind of device. */
 export function choose(shape: ProductShape, device: ProductDevice): Choice {
-  const { software } = device;
+  const { tiles, direct, quads, vector, vectorTransposed, sums } = tunedFor(device);
   // Decoding: few rows leave nearly all of a tile empty.
   if (fitsVector(shape)) {
-    const onGpu = shape.transposeB ? VECTOR_TRANSPOSED : VECTOR;
-    return { kernel: "vector", knobs: software ? VECTOR_UNSLICED : onGpu };
+    // On an emulation the barrier after the sums would take most of the time.
+    if (shape.transposeB && device.has("subgroups") && !device.software) return { kernel: "sums", knobs: sums };
+    return { kernel: "vector", knobs: shape.transposeB ? vectorTransposed : vector };
   }
   // An emulation's lanes gain nothing from sharing a tile, and its barriers cost more than the arithmetic.
-  if (software) {
-    const quads = device.has("subgroups") && fitsQuads(shape);
+  if (device.software) {
+    if (!device.has("subgroups") || !fitsQuads(shape)) return { kernel: "direct", knobs: direct };
     // Idle rows of a workgroup would not be skipped there.
-    const knobs = quads ? { ...DIRECT, HEIGHT: Math.min(DIRECT.HEIGHT, Math.ceil(shape.M / 8)) } : DIRECT;
-    return { kernel: quads ? "quads" : "direct", knobs };
+    return { kernel: "quads", knobs: { ...quads, HEIGHT: Math.min(quads.HEIGHT, Math.ceil(shape.M / 8)) } };
   }
-  const knobs = tilesOf(shape, LARGE) * shape.batch >= ENOUGH_LARGE_TILES ? LARGE : SMALL;
+  const knobs =
+    shape.M <= 4 * tiles.short.HEIGHT
+      ? tiles.short
+      : tilesOf(shape, tiles.large) * shape.batch >= tiles.enough
+        ? tiles.large
+        : tiles.small;
   return { kernel: "tiled", splits: splitsOf(shape, tilesOf(shape, knobs)), knobs };
 }
 
@@ -115,8 +93,7 @@ export function tilesOf({ M, N }: ProductShape, { WIDTH, HEIGHT, BLOCKS_M, BLOCK
   return Math.ceil(M / (4 * HEIGHT * BLOCKS_M)) * Math.ceil(N / (4 * WIDTH * BLOCKS_N));
 }
 
-/** Weight gradients have few tiles and a long K: parts of K then give the GPU more to do at once. */
-function splitsOf({ K, batch, epilogue }: ProductShape, tiles: number): number {
-  if (epilogue) return 1;
+/** Weight gradients and products of few rows have few tiles: parts of K then give the GPU more to do at once. */
+function splitsOf({ K, batch }: ProductShape, tiles: number): number {
   return Math.max(1, Math.min(Math.ceil(ENOUGH_GROUPS / (tiles * batch)), Math.floor(K / SHORTEST_PART)));
 }

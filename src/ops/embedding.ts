@@ -1,9 +1,11 @@
 import embeddingKernel from "../../kernels/embedding/embedding.wgsl";
+import halfKernel from "../../kernels/embedding/half.wgsl";
 import { record } from "../autograd/graph.ts";
 import { ShapeError } from "../gpu/errors.ts";
 import { empty, fill } from "../tensor/create.ts";
 import { show } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
+import { checkHalfWeight } from "./half.ts";
 
 export interface EmbeddingOptions {
   /** Id whose row gets no gradient; its values are looked up as any other's. */
@@ -16,10 +18,11 @@ const ROWS_A_POSITION = 2;
 /**
  * Looks rows of `weight` [V, C] up by `ids` [...] (u32 or i32): [..., C]. The gradient is summed in the order of the ids and
  * repeats bit by bit. An id outside the table gives a row of NaN: ids are known to the GPU alone, and zeros would hide them.
+ * The table may be stored as halves (`toHalf`), and has no gradient then.
  * @throws ShapeError if `weight` is no matrix or the ids are f32
  */
 export function embedding(weight: Tensor, ids: Tensor, options: EmbeddingOptions = {}): Tensor<"f32"> {
-  weight.check("embedding");
+  weight.check("embedding", true);
   ids.check("embedding");
   const [vocabulary, channels] = weight.shape;
   if (weight.shape.length !== 2 || vocabulary === undefined || channels === undefined || weight.dtype !== "f32") {
@@ -27,7 +30,13 @@ export function embedding(weight: Tensor, ids: Tensor, options: EmbeddingOptions
   }
   if (ids.dtype === "f32") throw new ShapeError(`embedding: ids ${show(ids.shape)} are f32; they must be u32 or i32`);
   const { device } = weight;
+  checkHalfWeight("embedding", weight);
   const y = empty(device, [...ids.shape, channels]);
+  if (weight.half) {
+    const sizes = { vocabulary, channels, size: y.size };
+    device.dispatch(halfKernel, "forward", { weight, ids, y }, sizes, [Math.ceil(y.size / 256)]);
+    return y;
+  }
   const vectors = channels % 4 === 0;
   const words = vectors ? channels / 4 : channels;
   const params = { vocabulary, words, positions: ids.size, padding: options.paddingIdx ?? -1 };

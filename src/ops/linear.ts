@@ -5,8 +5,9 @@ import { ShapeError } from "../gpu/errors.ts";
 import { empty } from "../tensor/create.ts";
 import { sameShape, show, sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { checkFloats } from "./check.ts";
+import { checkFloats, checkWeight } from "./check.ts";
 import { columnSums } from "./columns.ts";
+import { checkHalfWeight } from "./half.ts";
 import { type FusedActivation, product } from "./product.ts";
 import { activate, activationNumber } from "./unary.ts";
 
@@ -20,9 +21,9 @@ const READ_FROM_RESULT = new Set<FusedActivation>(["relu", "tanh", "sigmoid"]);
 
 /**
  * activation(x weight^T + bias): [..., in] -> [..., out].
- * @param weight [out, in], as PyTorch stores it
+ * @param weight [out, in], as PyTorch stores it; may be stored as halves (`toHalf`), without a gradient then
  * @param bias [out]
- * @throws ShapeError if the sizes do not fit
+ * @throws ShapeError if the sizes do not fit; ValueError if a gradient is wanted through halves
  */
 export function linear(
   x: Tensor,
@@ -70,8 +71,10 @@ function slopeTimes(dy: Tensor, y: Tensor, activation: FusedActivation): Tensor 
 }
 
 function check(x: Tensor, weight: Tensor, bias: Tensor | null): void {
-  checkFloats("linear", x, weight);
+  checkFloats("linear", x);
+  checkWeight("linear", weight);
   if (bias) checkFloats("linear", bias);
+  checkHalfWeight("linear", weight, x, bias);
   if (weight.shape.length !== 2) throw new ShapeError(`linear: weight is ${show(weight.shape)}; it must be [out, in]`);
   const [outSize, inSize] = weight.shape;
   if (x.shape.at(-1) !== inSize) {

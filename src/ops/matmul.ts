@@ -3,8 +3,9 @@ import { ShapeError } from "../gpu/errors.ts";
 import { empty } from "../tensor/create.ts";
 import { broadcastShapes, type Shape, show, sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { checkFloats } from "./check.ts";
+import { checkFloats, checkWeight } from "./check.ts";
 import { sumOnto } from "./fold.ts";
+import { checkHalfWeight } from "./half.ts";
 import { type Product, product, type Steps } from "./product.ts";
 
 export interface MatmulOptions {
@@ -32,10 +33,14 @@ interface Plan {
 
 /**
  * Matrix product [..., M, K] x [..., K, N] -> [..., M, N]. Batch axes broadcast like NumPy's; K = 0 gives zeros.
- * @throws ShapeError if the inner sizes differ, a tensor has fewer than two axes, or batch axes do not broadcast
+ * b may be stored as halves (`toHalf`), without a gradient then.
+ * @throws ShapeError if the inner sizes differ, a tensor has fewer than two axes, or batch axes do not broadcast;
+ * ValueError if a gradient is wanted through halves
  */
 export function matmul(a: Tensor, b: Tensor, options: MatmulOptions = {}): Tensor<"f32"> {
-  checkFloats("matmul", a, b);
+  checkFloats("matmul", a);
+  checkWeight("matmul", b);
+  checkHalfWeight("matmul", b, a);
   const plan = planOf(a.shape, b.shape, options);
   const out = empty(a.device, plan.shape);
   product(a.device, { a, b, out, ...plan });

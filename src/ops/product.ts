@@ -1,21 +1,14 @@
+import combineKernel from "../../kernels/matmul/combine.wgsl";
 import directKernel from "../../kernels/matmul/direct.wgsl";
 import quadsKernel from "../../kernels/matmul/direct_subgroup.wgsl";
 import tiledKernel from "../../kernels/matmul/tiled.wgsl";
 import vectorKernel from "../../kernels/matmul/vector.wgsl";
+import sumsKernel from "../../kernels/matmul/vector_subgroup.wgsl";
 import type { Device } from "../gpu/device.ts";
 import { empty } from "../tensor/create.ts";
 import type { Tensor } from "../tensor/tensor.ts";
-import { share } from "../tensor/view.ts";
-import {
-  type Choice,
-  choose,
-  type DirectKnobs,
-  type ProductShape,
-  readsVectors,
-  type TiledChoice,
-  tilesOf,
-} from "./choice.ts";
-import { columnSums } from "./columns.ts";
+import { type Choice, choose, type ProductShape, readsVectors, type TiledChoice, tilesOf } from "./choice.ts";
+import type { DirectKnobs } from "./tuned.ts";
 import { type Activation, activationNumber } from "./unary.ts";
 
 /** Activations that a product applies to its result before storing it. */
@@ -30,6 +23,7 @@ export type Steps = readonly [major: number, minor: number];
 /** out = activation(a b + bias), or out += that. The tensors' shapes do not matter, only these sizes. */
 export interface Product {
   readonly a: Tensor;
+  /** May be stored as halves. */
   readonly b: Tensor;
   /** (N), added to every row. */
   readonly bias?: Tensor | null;
@@ -64,9 +58,9 @@ const MOST_MATRICES = 65535;
  * Deterministic: the order of additions depends on sizes and device alone.
  */
 export function product(device: Device, options: Product): void {
-  const { M, N, K, batch = 1, transposeA = false, transposeB = false, bias, activation } = options;
+  const { M, N, K, batch = 1, transposeA = false, transposeB = false } = options;
   if (M * N * batch === 0) return;
-  const shape = { M, N, K, batch, transposeA, transposeB, epilogue: Boolean(bias ?? activation) };
+  const shape = { M, N, K, batch, transposeA, transposeB };
   const choice = options.choice ?? choose(shape, device);
   if (choice.kernel === "tiled" && choice.splits > 1) {
     split(device, options, shape, choice);
@@ -75,19 +69,26 @@ export function product(device: Device, options: Product): void {
   }
 }
 
-/** Products of parts of K side by side, then their sum. */
+/** Products of parts of K side by side, then their sum and what follows it. */
 function split(device: Device, options: Product, shape: ProductShape, choice: TiledChoice): void {
+  const { bias, out: y } = options;
+  const { splits } = choice;
   const size = shape.M * shape.N * shape.batch;
-  const parts = empty(device, [choice.splits, size]);
-  const out = share(options.out, [size]);
-  launch(device, { ...options, out: parts, accumulate: false }, shape, choice);
-  columnSums(parts, out, options.accumulate);
-  out.dispose();
+  const parts = empty(device, [splits, size]);
+  launch(device, { ...options, out: parts, bias: null, activation: null, accumulate: false }, shape, choice);
+  const buffers = { parts, bias: bias ?? parts, y };
+  const groups = [Math.ceil(size / 64)] as const;
+  device.dispatch(combineKernel, "forward", buffers, { N: shape.N, size, splits }, groups, epilogue(options));
   parts.dispose();
 }
 
+/** Knobs for what is done to a sum before it is stored. */
+function epilogue({ bias, activation, accumulate = false }: Product) {
+  return { BIAS: Boolean(bias), ACTIVATION: activation ? activationNumber(activation) : 0, ADD: accumulate };
+}
+
 function launch(device: Device, options: Product, shape: ProductShape, choice: Choice): void {
-  const { a, b, bias, out, accumulate = false, activation } = options;
+  const { a, b, bias, out } = options;
   const { M, N, K, batch, transposeA, transposeB } = shape;
   // Without bias, any readable tensor fills its place.
   const buffers = { a, b, bias: bias ?? a, y: out };
@@ -100,12 +101,11 @@ function launch(device: Device, options: Product, shape: ProductShape, choice: C
     a_steps: options.stepsA ?? [0, M * K],
     b_steps: options.stepsB ?? [0, K * N],
   };
-  const flags = {
-    TRANSPOSE_B: transposeB,
-    BIAS: Boolean(bias),
-    ACTIVATION: activation ? activationNumber(activation) : 0,
-    ADD: accumulate,
-  };
+  const words = b.half ? { word_b: "vec2u", WORDS_B: 2 } : {};
+  const common = { ...words, ...epilogue(options) };
+  const flags = { ...common, TRANSPOSE_B: transposeB };
+  // Kernels that read an operand by elements where they must have a second binding of it.
+  const elements = { elements_a: a, elements_b: b };
   const z = Math.min(batch, MOST_MATRICES);
   switch (choice.kernel) {
     case "quads": {
@@ -114,16 +114,9 @@ function launch(device: Device, options: Product, shape: ProductShape, choice: C
       return;
     }
     case "direct": {
-      const vectors = readsVectors(shape);
-      const words = {
-        ELEMENTS_A: !vectors.a,
-        ELEMENTS_B: !vectors.b,
-        word_a: vectors.a ? "vec4f" : "f32",
-        word_b: vectors.b ? "vec4f" : "f32",
-        TAIL: K % 4 !== 0,
-      };
-      const knobs = { ...flags, ...words, TRANSPOSE_A: transposeA, ...choice.knobs };
-      device.dispatch(directKernel, "forward", buffers, params, [directTiles(shape, choice.knobs), 1, z], knobs);
+      const knobs = { ...flags, ...byElements(shape), TRANSPOSE_A: transposeA, TAIL: K % 4 !== 0, ...choice.knobs };
+      const groups = [directTiles(shape, choice.knobs), 1, z] as const;
+      device.dispatch(directKernel, "forward", { ...buffers, ...elements }, params, groups, knobs);
       return;
     }
     case "vector": {
@@ -132,15 +125,26 @@ function launch(device: Device, options: Product, shape: ProductShape, choice: C
       device.dispatch(vectorKernel, "forward", buffers, params, [Math.ceil(N / (4 * WIDTH)), 1, z], knobs);
       return;
     }
+    case "sums": {
+      const knobs = { ...common, ROWS: M, ...choice.knobs };
+      device.dispatch(sumsKernel, "forward", buffers, params, [Math.ceil(N / 4), 1, z], knobs);
+      return;
+    }
     case "tiled": {
       const { splits } = choice;
-      const chunk = Math.ceil(K / splits);
-      const matrices = Math.min(batch * splits, MOST_MATRICES);
-      const knobs = { ...flags, TRANSPOSE_A: transposeA, ...choice.knobs };
-      const tiles = tilesOf(shape, choice.knobs);
-      device.dispatch(tiledKernel, "forward", buffers, { ...params, splits, chunk }, [tiles, 1, matrices], knobs);
+      const chunk = 4 * Math.ceil(K / splits / 4);
+      const groups = [tilesOf(shape, choice.knobs), 1, Math.min(batch * splits, MOST_MATRICES)] as const;
+      const knobs = { ...flags, ...byElements(shape), TRANSPOSE_A: transposeA, ...choice.knobs };
+      const all = { ...buffers, ...elements };
+      device.dispatch(tiledKernel, "forward", all, { ...params, splits, chunk }, groups, knobs);
     }
   }
+}
+
+/** Which operands have rows that do not divide into vectors. */
+function byElements(shape: ProductShape) {
+  const vectors = readsVectors(shape);
+  return { ELEMENTS_A: !vectors.a, ELEMENTS_B: !vectors.b };
 }
 
 /** Workgroups of the direct kernels, whose invocations make 8 x 4 results. */

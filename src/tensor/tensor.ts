@@ -1,7 +1,8 @@
 import type { Device, HasStorage } from "../gpu/device.ts";
-import { DisposedError, ShapeError } from "../gpu/errors.ts";
+import { DisposedError, ShapeError, ValueError } from "../gpu/errors.ts";
 import type { Storage } from "../gpu/storage.ts";
 import { type ArrayOf, arrayOf, type DType, ELEMENT_BYTES, type TypedArray } from "./dtype.ts";
+import { packHalves, widenHalf } from "./half.ts";
 import { reportLeaks } from "./leaks.ts";
 import { adopt, forget } from "./scope.ts";
 import { type Shape, show, sizeOf } from "./shape.ts";
@@ -10,6 +11,11 @@ import { type Shape, show, sizeOf } from "./shape.ts";
 export interface Origin {
   /** Called when a tensor that the step made, or a step that used it, goes away. */
   release(): void;
+}
+
+/** Bytes of so many elements; halves come in pairs. */
+export function bytesOf(size: number, half: boolean): number {
+  return half ? Math.ceil(size / 2) * ELEMENT_BYTES : size * ELEMENT_BYTES;
 }
 
 /**
@@ -30,14 +36,17 @@ export class Tensor<D extends DType = DType> implements HasStorage {
   /** What made it; null for a leaf. */
   origin: Origin | null = null;
   private memory: Storage;
+  private packed: boolean;
   private alive = true;
 
-  constructor(device: Device, shape: Shape, dtype: D, storage: Storage) {
+  /** @param half the storage holds f16, two to a word */
+  constructor(device: Device, shape: Shape, dtype: D, storage: Storage, half = false) {
     this.device = device;
     this.shape = shape;
     this.dtype = dtype;
     this.size = sizeOf(shape);
     this.memory = storage;
+    this.packed = half;
     adopt(this);
     reportLeaks.register(this, storage);
   }
@@ -51,26 +60,34 @@ export class Tensor<D extends DType = DType> implements HasStorage {
     return this.gradValid ? this.gradSlot : null;
   }
 
+  /** Whether the numbers lie in memory as halves (f16), two to a word: see `toHalf`. On the host they are f32 as ever. */
+  get half(): boolean {
+    return this.packed;
+  }
+
   get bytes(): number {
-    return this.size * ELEMENT_BYTES;
+    return bytesOf(this.size, this.packed);
   }
 
   get disposed(): boolean {
     return !this.alive;
   }
 
-  /** Moves the tensor to other memory of the same size (parameters are gathered into one flat buffer). */
-  rebase(storage: Storage): void {
+  /** Moves the tensor to other memory: parameters are gathered into one flat buffer, or stored as halves. */
+  rebase(storage: Storage, half = this.packed): void {
     this.memory.release();
     reportLeaks.unregister(this);
     this.memory = storage;
+    this.packed = half;
     reportLeaks.register(this, storage);
   }
 
   /** Values on the host, once everything recorded so far has run. Reads made together share one transfer. */
   async data(): Promise<ArrayOf[D]> {
-    this.check("data");
-    return arrayOf(this.dtype, await this.device.read(this.storage, this.bytes));
+    this.check("data", true);
+    const bytes = await this.device.read(this.storage, this.bytes);
+    // Only f32 is ever packed.
+    return this.packed ? (widenHalf(new Uint16Array(bytes, 0, this.size)) as ArrayOf[D]) : arrayOf(this.dtype, bytes);
   }
 
   /** The value of a tensor of one element. */
@@ -82,14 +99,14 @@ export class Tensor<D extends DType = DType> implements HasStorage {
 
   /** Overwrites the values in place, in the order of recorded work. */
   write(data: ArrayOf[D] | readonly number[]): this {
-    this.check("write");
+    this.check("write", true);
     if (data.length !== this.size) {
       throw new ShapeError(
         `write: ${data.length} values do not fill a tensor ${show(this.shape)} of ${this.size}; give as many as it has`,
       );
     }
     const values = Array.isArray(data) ? arrayOf(this.dtype, data) : (data as TypedArray);
-    if (this.size > 0) this.device.write(this.storage, values);
+    if (this.size > 0) this.device.write(this.storage, this.packed ? packHalves(values as Float32Array) : values);
     return this;
   }
 
@@ -111,11 +128,18 @@ export class Tensor<D extends DType = DType> implements HasStorage {
     this.dispose();
   }
 
-  /** @throws DisposedError naming `op` */
-  check(op: string): void {
+  /**
+   * @param halves the operation reads f16 storage too
+   * @throws DisposedError or ValueError naming `op`
+   */
+  check(op: string, halves = false): void {
     if (!this.alive)
       throw new DisposedError(
         `${op}: the tensor ${show(this.shape)} was disposed; return it from its scope or keep() it`,
+      );
+    if (this.packed && !halves)
+      throw new ValueError(
+        `${op}: the tensor ${show(this.shape)} is stored as f16, which only matrix products and lookups read; convert it with toFull(x)`,
       );
   }
 

@@ -84,8 +84,10 @@ describe.each(names)("linear with %s", (activation) => {
     // The kernels have copies of one text, as a test of the kernel files sees to; one function tells whether it is called.
     if (activation === "silu") {
       choices.push({ kernel: "vector", knobs: { WIDTH: 4, SLICES: 16 } });
-      choices.push({ kernel: "tiled", splits: 1, knobs: { WIDTH: 8, HEIGHT: 8, BLOCKS_M: 1, BLOCKS_N: 1 } });
-      if (device.has("subgroups")) choices.push({ kernel: "quads", knobs: { WIDTH: 8, HEIGHT: 1 } });
+      const knobs = { WIDTH: 8, HEIGHT: 8, BLOCKS_M: 1, BLOCKS_N: 1, DEPTH: 8 } as const;
+      for (const splits of [1, 2]) choices.push({ kernel: "tiled", splits, knobs });
+      if (device.has("subgroups"))
+        choices.push({ kernel: "quads", knobs: { WIDTH: 8, HEIGHT: 1 } }, { kernel: "sums", knobs: { LANES: 8 } });
     }
     for (const choice of choices) {
       using out = scope(() => {

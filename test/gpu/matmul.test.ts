@@ -1,8 +1,10 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
-import { type Choice, fitsQuads, fitsVector, type ProductShape, type TiledKnobs } from "../../src/ops/choice.ts";
+import { type Choice, fitsQuads, fitsVector, type ProductShape } from "../../src/ops/choice.ts";
+import { toHalf } from "../../src/ops/half.ts";
 import { product } from "../../src/ops/product.ts";
+import type { TiledKnobs } from "../../src/ops/tuned.ts";
 import { full, tensor } from "../../src/tensor/create.ts";
 import { keep } from "../../src/tensor/scope.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
@@ -73,10 +75,19 @@ async function check({ shape, data, want }: Result): Promise<void> {
   }
 }
 
-/** Runs every size with a choice of kernel (undefined: the engine's own), except where it is null. */
-async function sweep(choose: (shape: ProductShape) => Choice | undefined | null): Promise<void> {
+/**
+ * Runs every size with a choice of kernel (undefined: the engine's own), except where it is null.
+ * @param half b is stored as halves, which hold these numbers exactly
+ */
+async function sweep(choose: (shape: ProductShape) => Choice | undefined | null, half = false): Promise<void> {
   const left = memo((M: number, K: number, transposed: boolean) => matrices(M, K, transposed, elementA));
-  const right = memo((K: number, N: number, transposed: boolean) => matrices(K, N, transposed, elementB));
+  const right = memo((K: number, N: number, transposed: boolean) => {
+    const full = matrices(K, N, transposed, elementB);
+    if (!half) return full;
+    const halves = keep(toHalf(full));
+    full.dispose();
+    return halves;
+  });
   const expected = memo(expectedProduct);
   let ran = 0;
   const kept = new Set<Tensor>();
@@ -87,7 +98,7 @@ async function sweep(choose: (shape: ProductShape) => Choice | undefined | null)
         for (const batch of BATCHES)
           for (const transposeA of FLAGS)
             for (const transposeB of FLAGS) {
-              const shape: ProductShape = { M, N, K, batch, transposeA, transposeB, epilogue: false };
+              const shape: ProductShape = { M, N, K, batch, transposeA, transposeB };
               const choice = choose(shape);
               if (choice === null) continue;
               const want = expected(M, N, K).subarray(0, batch * M * N);
@@ -112,12 +123,20 @@ const tiled =
       (shape.transposeA !== shape.transposeB) === crossed;
     return wanted ? ({ kernel: "tiled", splits, knobs } as const) : null;
   };
-const SQUARE: TiledKnobs = { WIDTH: 16, HEIGHT: 16, BLOCKS_M: 1, BLOCKS_N: 1 };
+const SQUARE: TiledKnobs = { WIDTH: 16, HEIGHT: 16, BLOCKS_M: 1, BLOCKS_N: 1, DEPTH: 8 };
 const LARGE: TiledKnobs = { WIDTH: 16, HEIGHT: 16, BLOCKS_M: 2, BLOCKS_N: 2, DEPTH: 8 };
+const SHORT: TiledKnobs = { WIDTH: 32, HEIGHT: 4, BLOCKS_M: 1, BLOCKS_N: 1, DEPTH: 8 };
 const UNEVEN: TiledKnobs = { WIDTH: 4, HEIGHT: 8, BLOCKS_M: 2, BLOCKS_N: 1, DEPTH: 8 };
 const DIRECT = { kernel: "direct", knobs: { WIDTH: 4, HEIGHT: 2 } } as const;
 const QUADS = { kernel: "quads", knobs: { WIDTH: 4, HEIGHT: 2 } } as const;
 const VECTOR = { kernel: "vector", knobs: { WIDTH: 2, SLICES: 8 } } as const;
+const SUMS = { kernel: "sums", knobs: { LANES: 16 } } as const;
+const quads = (shape: ProductShape) => (fitsQuads(shape) ? QUADS : null);
+const vector = (shape: ProductShape) => (fitsVector(shape) ? VECTOR : null);
+const sums = (shape: ProductShape) => (fitsVector(shape) && shape.transposeB ? SUMS : null);
+/** A few sizes, for kernels whose every size another test goes through. */
+const some = (shape: ProductShape) =>
+  [shape.M, shape.N, shape.K].every((n) => [1, 7, 16, 33].includes(n)) && !shape.transposeA ? DIRECT : null;
 
 // The kernel for GPUs compiles and runs slowly on an emulation, so it gets fewer sizes.
 describe("products of whole numbers are exact", () => {
@@ -128,7 +147,25 @@ describe("products of whole numbers are exact", () => {
   test("direct, by vectors", () => sweep((shape) => (fitsQuads(shape) ? DIRECT : null)));
   test("direct, by vectors that quads share", ({ skip }) => {
     if (!device.has("subgroups")) skip();
-    return sweep((shape) => (fitsQuads(shape) ? QUADS : null));
+    return sweep(quads);
   });
-  test("vector", () => sweep((shape) => (fitsVector(shape) ? VECTOR : null)));
+  test("vector", () => sweep(vector));
+  test("vector, added up by subgroups", ({ skip }) => {
+    if (!device.has("subgroups")) skip();
+    return sweep(sums);
+  });
+});
+
+describe("products with halves are as exact", () => {
+  test("direct, by elements", () => sweep(some, true));
+  test("direct, by vectors that quads share", ({ skip }) => {
+    if (!device.has("subgroups")) skip();
+    return sweep(quads, true);
+  });
+  test("vector", () => sweep(vector, true));
+  test("vector, added up by subgroups", ({ skip }) => {
+    if (!device.has("subgroups")) skip();
+    return sweep(sums, true);
+  });
+  test("tiled", () => sweep(tiled(SHORT, 2, [7, 16], false), true));
 });

@@ -13,6 +13,7 @@ const ENTRIES = kernelNames().flatMap((name) =>
 
 /** Kernels whose parameters depend on each other; elsewhere any small number will do. */
 const CASES: Readonly<Record<string, LockstepCase>> = {
+  "matmul/tiled": { knobs: { WIDTH: 4, HEIGHT: 4, DEPTH: 4 } },
   "scan/conv": { params: { dx: 0, dbefore: 512, shares: 1024 } },
   "scan/scan_backward": {
     params: { batch: 1, du: 512, ddelta: 1024, dz: 1536, shares_bc: 2048, shares_a: 2560, shares: 3072 },
@@ -25,6 +26,7 @@ const CASES: Readonly<Record<string, LockstepCase>> = {
 };
 
 const MATRICES = "it knows no += or *= of matrices";
+const SUBGROUPS = "it knows no subgroups";
 const FLAGS = "it gives all invocations the same bool as an argument of a function";
 const PRIVATE = "it keeps private variables once a workgroup";
 
@@ -36,8 +38,8 @@ const BEYOND: Readonly<Record<string, readonly [reason: string, attempt?: Lockst
   "attention/direct_keys backward": [MATRICES],
   "attention/direct_queries backward": [MATRICES],
   "attention/forward forward": [MATRICES],
-  "matmul/direct_subgroup forward": ["it knows no subgroups"],
-  "matmul/tiled forward": [MATRICES, { knobs: { WIDTH: 4, HEIGHT: 4, DEPTH: 4 } }],
+  "matmul/direct_subgroup forward": [SUBGROUPS],
+  "matmul/vector_subgroup forward": [SUBGROUPS],
   "sample/sample distribution": [PRIVATE],
   "sample/sample forward": [PRIVATE],
   "sample/top forward": ["it evaluates the right side of && always, here beyond the end of an array"],

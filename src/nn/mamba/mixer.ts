@@ -37,9 +37,10 @@ class Affine extends Module {
   readonly weight: Parameter;
   readonly bias: Parameter;
 
-  constructor(weight: Parameter, bias: Parameter) {
+  /** @param product only matrix products read the weight */
+  constructor(weight: Parameter, bias: Parameter, product = false) {
     super();
-    this.weight = this.parameter("weight", weight);
+    this.weight = product ? this.matrix("weight", weight) : this.parameter("weight", weight);
     this.bias = this.parameter("bias", bias);
   }
 }
@@ -86,7 +87,7 @@ export class MambaMixer extends Module {
     this.select = this.child("x_proj", new Linear(device, E, rank + 2 * N, plain));
     this.pace = this.child(
       "dt_proj",
-      new Affine(uniformInit(device, [E, rank], rank ** -0.5, random), startingPaces(device, E, random)),
+      new Affine(uniformInit(device, [E, rank], rank ** -0.5, random), startingPaces(device, E, random), true),
     );
     const logs = Float32Array.from({ length: E * N }, (_, i) => Math.log(1 + (i % N)));
     this.logA = this.parameter("A_log", tensor(device, logs, [E, N]));

@@ -15,7 +15,7 @@ export class Projection extends Module {
     super();
     const shape = [outFeatures, inFeatures];
     const weight = gain === 0 ? constantInit(device, shape, 0) : orthogonal(device, shape, gain, random);
-    this.weight = this.parameter("weight", weight);
+    this.weight = this.matrix("weight", weight);
   }
 
   forward(x: Tensor, options: LinearOptions = {}): Tensor<"f32"> {

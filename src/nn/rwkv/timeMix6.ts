@@ -57,14 +57,14 @@ export class TimeMix6 extends Module {
     const starts = { w: plain, k: plain, v: (c: number) => plain(c) - 0.3 * late, r: root, g: root };
     this.mixX = this.parameter("time_maa_x", valuesOf(device, [1, 1, C], plain));
     this.mixes = MIXED.map((name) => this.parameter(`time_maa_${name}`, valuesOf(device, [1, 1, C], starts[name])));
-    this.mixIn = this.parameter("time_maa_w1", constantInit(device, [C, MIXED.length * mix], 0));
-    this.mixOut = this.parameter("time_maa_w2", uniformInit(device, [MIXED.length, mix, C], 0.01, random));
+    this.mixIn = this.matrix("time_maa_w1", constantInit(device, [C, MIXED.length * mix], 0));
+    this.mixOut = this.matrix("time_maa_w2", uniformInit(device, [MIXED.length, mix, C], 0.01, random));
     this.decay = this.parameter(
       "time_decay",
       valuesOf(device, [1, 1, C], (n) => startingDecay(n, C, late)),
     );
-    this.decayIn = this.parameter("time_decay_w1", constantInit(device, [C, decay], 0));
-    this.decayOut = this.parameter("time_decay_w2", uniformInit(device, [decay, C], 0.01, random));
+    this.decayIn = this.matrix("time_decay_w1", constantInit(device, [C, decay], 0));
+    this.decayOut = this.matrix("time_decay_w2", uniformInit(device, [decay, C], 0.01, random));
     this.bonus = this.parameter(
       "time_faaaa",
       valuesOf(device, [heads, size], (n) => startingBonus(n, C, late)),

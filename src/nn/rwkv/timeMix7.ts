@@ -56,16 +56,16 @@ export class TimeMix7 extends Module {
     );
     const map = (name: string, rank: number, start: (c: number) => number): LowRank => ({
       offset: this.parameter(`${name}0`, valuesOf(device, [1, 1, C], start)),
-      inner: this.parameter(`${name}1`, constantInit(device, [C, rank], 0)),
-      outer: this.parameter(`${name}2`, orthogonal(device, [rank, C], 0.1 * Math.max(1, Math.sqrt(rank / C)), random)),
+      inner: this.matrix(`${name}1`, constantInit(device, [C, rank], 0)),
+      outer: this.matrix(`${name}2`, orthogonal(device, [rank, C], 0.1 * Math.max(1, Math.sqrt(rank / C)), random)),
     });
     const { decay = rankOf(C, 2.5), rate = rankOf(C, 2.5), value = rankOf(C, 1.7), gate = rankOf(C, 5) } = ranks;
     const late = rise(depth);
     this.decay = map("w", decay, (c) => -5.5 + 6 * (line(c) + 0.5) ** (1 + late ** 0.3) + 2.5 * zigzag(c));
     this.rate = map("a", rate, (c) => -0.19 + 0.3 * zigzag(c) + 0.4 * line(c));
     this.residual = depth.layer === 0 ? null : map("v", value, (c) => 0.73 - 0.4 * line(c));
-    this.gateIn = this.parameter("g1", constantInit(device, [C, gate], 0));
-    this.gateOut = this.parameter("g2", orthogonal(device, [gate, C], 0.1 * Math.max(1, Math.sqrt(gate / C)), random));
+    this.gateIn = this.matrix("g1", constantInit(device, [C, gate], 0));
+    this.gateOut = this.matrix("g2", orthogonal(device, [gate, C], 0.1 * Math.max(1, Math.sqrt(gate / C)), random));
     this.keyScale = this.parameter(
       "k_k",
       valuesOf(device, [1, 1, C], (c) => 0.71 - 0.1 * line(c)),

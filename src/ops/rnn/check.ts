@@ -2,7 +2,8 @@ import { ShapeError, ValueError } from "../../gpu/errors.ts";
 import { tensor } from "../../tensor/create.ts";
 import { type Shape, sameShape, show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { checkFloats, checkWhole } from "../check.ts";
+import { checkFloats, checkWeight, checkWhole } from "../check.ts";
+import { checkHalfWeight } from "../half.ts";
 import type { Cell } from "./cell.ts";
 import type { Sizes } from "./layout.ts";
 import { byFour } from "./pack.ts";
@@ -32,11 +33,12 @@ export function checkLayer(
     );
   const check = (what: string, found: Tensor | null | undefined, wanted: Shape, meaning: string): void => {
     if (!found) return;
-    checkFloats(name, found);
+    (what.startsWith("weight") ? checkWeight : checkFloats)(name, found);
     if (!sameShape(found.shape, wanted))
       throw new ShapeError(`${name}: ${what} is ${show(found.shape)}; it must be ${show(wanted)}, ${meaning}`);
   };
   for (const { weightIh, weightHh, biasIh, biasHh } of directions) {
+    for (const weight of [weightIh, weightHh]) checkHalfWeight(name, weight, x, h, c, start, biasIh, biasHh);
     check("weightHh", weightHh, [columns, width], `[${gates} H, H]`);
     check("weightIh", weightIh, [columns, input], `[${gates} H, I] for x ${show(x.shape)} in the layout ${layout}`);
     check("biasIh", biasIh, [columns], `[${gates} H]`);

@@ -1,6 +1,7 @@
 import packKernel from "../../../kernels/rnn/pack.wgsl";
 import { empty } from "../../tensor/create.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { fullOf } from "../half.ts";
 import type { Cell } from "./cell.ts";
 
 /** Invocations along each side of a workgroup. */
@@ -49,9 +50,11 @@ function pack(
   const packed = empty(device, [directions.length, rows, columns]);
   directions.forEach(({ weightHh, biasHh }, d) => {
     const params = { width, inner: byFour(width), gates: cell.gates, start: d * rows * columns };
-    const buffers = { weight: weightHh, bias: biasHh ?? weightHh, packed };
+    const weight = fullOf(weightHh);
+    const buffers = { weight, bias: biasHh ?? weight, packed };
     const groups = [Math.ceil(columns / SIDE), Math.ceil(rows / SIDE)] as const;
     device.dispatch(packKernel, entry, buffers, params, groups, { WORD: cell.word, BIAS: Boolean(biasHh) });
+    if (weight !== weightHh) weight.dispose();
   });
   return packed;
 }

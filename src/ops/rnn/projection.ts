@@ -1,8 +1,9 @@
 import { ShapeError } from "../../gpu/errors.ts";
 import { sameShape, show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { checkFloats } from "../check.ts";
+import { checkWeight } from "../check.ts";
 import { concat } from "../concat.ts";
+import { fullOf } from "../half.ts";
 import { linear } from "../linear.ts";
 import { matmul } from "../matmul.ts";
 import { slice } from "../slice.ts";
@@ -30,7 +31,7 @@ export function projectedLayer(
     const start = initial ? linear(of(initial.h), weightHh) : null;
     const state = { h: null, c: initial ? of(initial.c) : null, start };
     const reverse = directions.length === 2 ? d === 1 : options.reverse;
-    const run = recurrentLayer(lstmCell, x, [{ ...weights, weightHh: matmul(weightHh, weightHr) }], state, {
+    const run = recurrentLayer(lstmCell, x, [{ ...weights, weightHh: matmul(fullOf(weightHh), weightHr) }], state, {
       ...options,
       reverse,
     });
@@ -57,7 +58,7 @@ function checkProjection(
   directions: number,
   batch: number,
 ): void {
-  checkFloats("lstm", weightHh, weightHr);
+  for (const weight of [weightHh, weightHr]) checkWeight("lstm", weight);
   const [rows = 0, P = 0] = weightHh.shape;
   if (!sameShape(weightHr.shape, [P, rows / 4])) {
     throw new ShapeError(

@@ -72,3 +72,11 @@ export function narrowBfloat(source: Float32Array): Uint16Array<ArrayBuffer> {
   for (let i = 0; i < source.length; i++) target[i] = floatToBfloat(source[i] as number);
   return target;
 }
+
+/** Largest finite half. */
+const LARGEST = 65504;
+
+/** Narrows float32 to F16 bits as the device stores weights: what would overflow becomes the largest half instead. */
+export function packHalves(source: Float32Array): Uint16Array<ArrayBuffer> {
+  return narrowHalf(source.map((value) => Math.max(-LARGEST, Math.min(LARGEST, value))));
+}
