@@ -155,11 +155,14 @@ export class Session {
   /** @throws FileError if it was saved from another model; nothing changes then */
   restore(saved: SavedSession): void {
     this.check("restore");
-    if (!(Number.isInteger(saved.position) && saved.position >= 0))
-      throw new FileError("session", `restore: the saved position is ${saved.position}; the session is damaged`);
+    const { position } = saved;
+    if (!(Number.isInteger(position) && position >= 0 && position <= this.model.contextLength))
+      throw new FileError("session", `restore: the saved position is ${position}; the session is damaged`);
+    // By way of the spare sampler: either may refuse what was saved, and then neither has changed.
+    this.samplerBefore.restore(saved.sampler);
     this.now.restore(saved.model);
-    this.sampler.restore(saved.sampler);
-    this.seen = saved.position;
+    this.sampler.restoreFrom(this.samplerBefore);
+    this.seen = position;
   }
 
   /** Back to the state before the first token. */

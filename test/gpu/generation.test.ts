@@ -195,41 +195,6 @@ test("an abort stops it; the next call works", async () => {
   model.dispose();
 });
 
-test("a session is saved, restored and branched; its bytes do not grow", async () => {
-  const model = await build("lstm");
-  const session = new Session(model);
-  session.feed(tokenizer.encode("call me"));
-  const { byteLength } = session;
-  await collect(session.generate({ maxTokens: 10, seed: 4 }));
-  const saved = JSON.parse(JSON.stringify(await savedAsJson(session)));
-  const branch = session.branch();
-  const expected = await collect(session.generate({ maxTokens: 20 }));
-  expect(await collect(branch.generate({ maxTokens: 20 }))).toEqual(expected);
-  const restored = new Session(model);
-  restored.restore({
-    ...saved,
-    model: new Map(
-      saved.model.map(([name, { shape, values }]: [string, { shape: number[]; values: number[] }]) => [
-        name,
-        { shape, values: new Float32Array(values) },
-      ]),
-    ),
-  });
-  expect(restored.position).toBe(17);
-  expect(await collect(restored.generate({ maxTokens: 20 }))).toEqual(expected);
-  expect(session.byteLength).toBe(byteLength);
-  for (const one of [session, branch, restored]) one.dispose();
-  model.dispose();
-});
-
-async function savedAsJson(session: Session) {
-  const saved = await session.save();
-  return {
-    ...saved,
-    model: [...saved.model].map(([name, { shape, values }]) => [name, { shape, values: [...values] }]),
-  };
-}
-
 test("text streams in whole characters, and stop texts end it", async () => {
   const bytes = new ByteTokenizer();
   const model = await build("lstm", bytes.vocabSize, 1);
@@ -248,6 +213,28 @@ test("text streams in whole characters, and stop texts end it", async () => {
   expect(stopped).toBe(text.slice(0, text.indexOf(stop)));
   model.dispose();
   chars.dispose();
+});
+
+test("the token that ends a text ends the generation and is not shown; the session can go on after it", async () => {
+  const model = await build("lstm");
+  const text = (await collect(generate(model, tokenizer, { prompt: "a", maxTokens: 40, seed: 1 }))).join("");
+  const [endOfText = 0] = tokenizer.encode(text.charAt(20));
+  const ending = {
+    vocabSize: tokenizer.vocabSize,
+    endOfText,
+    encode: (given: string) => tokenizer.encode(given),
+    decode: (ids: ArrayLike<number>) => tokenizer.decode(ids),
+    stream: () => tokenizer.stream(),
+    toJSON: () => tokenizer.toJSON(),
+  };
+  const session = new Session(model);
+  const ended = await collect(generate(model, ending, { prompt: "a", maxTokens: 40, seed: 1, session }));
+  const shown = text.slice(0, text.indexOf(text.charAt(20)));
+  expect(ended.join("")).toBe(shown);
+  expect(session.position).toBe(1 + shown.length + 1);
+  expect((await collect(session.generate({ maxTokens: 3 }))).length).toBe(3);
+  session.dispose();
+  model.dispose();
 });
 
 test("memory is given back, also when the loop is left early", async () => {
