@@ -1,6 +1,10 @@
+import { type CheckActions, checkActions, checkEvents } from "./actions/check.ts";
+import { type CompareActions, compareActions } from "./actions/compare.ts";
 import { createContext } from "./actions/context.ts";
 import { type DeviceActions, deviceActions, deviceEvents } from "./actions/device.ts";
 import { type FileActions, fileActions } from "./actions/files.ts";
+import { type LibraryActions, libraryActions, libraryEvents } from "./actions/library.ts";
+import { type LinkActions, linkActions } from "./actions/link.ts";
 import { type SettingsActions, settingsActions } from "./actions/settings.ts";
 import { type TalkActions, talkActions, talkEvents } from "./actions/talk.ts";
 import { type TextActions, textActions } from "./actions/texts.ts";
@@ -16,20 +20,36 @@ export interface Actions
     SettingsActions,
     TrainingActions,
     TalkActions,
-    FileActions {}
+    FileActions,
+    LibraryActions,
+    LinkActions,
+    CompareActions,
+    CheckActions {}
 
 export function createActions(state: State): Actions {
   const client = startWorker((event) => (events[event.kind] as (event: Event) => void)(event));
   const context = createContext(state, client);
-  const events: EventHandlers = { ...deviceEvents(context), ...trainingEvents(context), ...talkEvents(context) };
+  const events: EventHandlers = {
+    ...deviceEvents(context),
+    ...trainingEvents(context),
+    ...talkEvents(context),
+    ...libraryEvents(context),
+    ...checkEvents(context),
+  };
   const settings = settingsActions(context);
   const texts = textActions(context, settings);
+  const library = libraryActions(context);
+  const training = trainingActions(context);
   return {
     ...settings,
     ...texts,
-    ...deviceActions(context, settings, texts),
-    ...trainingActions(context),
+    ...deviceActions(context, settings, texts, library),
+    ...training,
     ...talkActions(context),
     ...fileActions(context),
+    ...library,
+    ...linkActions(context, settings, texts),
+    ...checkActions(context),
+    ...compareActions(context, training),
   };
 }

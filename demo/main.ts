@@ -1,7 +1,10 @@
 import { createActions } from "./actions.ts";
 import { createState } from "./state.ts";
+import { mountCheck } from "./ui/check.ts";
+import { mountCompare } from "./ui/compare.ts";
 import { mountDevice } from "./ui/device.ts";
 import { mountDrop } from "./ui/drop.ts";
+import { mountLink } from "./ui/link.ts";
 import { mountLoss } from "./ui/loss.ts";
 import { mountMeters } from "./ui/meters.ts";
 import { mountRuns } from "./ui/runs.ts";
@@ -20,11 +23,14 @@ mountDevice(state);
 mountTransport(state, actions);
 mountTexts(state, actions);
 mountSettings(state, actions);
+mountLink(state, actions);
 mountLoss(state);
 mountMeters(state);
 mountSamples(state);
 mountTalk(state, actions);
-mountRuns(state);
+mountCompare(state, actions);
+mountRuns(state, actions);
+mountCheck(state, actions);
 mountDrop(actions);
 
 document.addEventListener("visibilitychange", () => {

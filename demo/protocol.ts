@@ -7,18 +7,24 @@
  * 3. Show it: panels/NAME.html, ui/NAME.ts, styles/NAME.css, listed in index.html, main.ts and styles/page.css.
  */
 import type { CatalogueCalls } from "./protocol/catalogue.ts";
+import type { CheckCalls, CheckEvent } from "./protocol/check.ts";
+import type { CompareCalls } from "./protocol/compare.ts";
 import type { DeviceCalls, DeviceEvent } from "./protocol/device.ts";
 import type { Failure } from "./protocol/failure.ts";
 import type { FileCalls } from "./protocol/files.ts";
+import type { LibraryCalls, LibraryEvent } from "./protocol/library.ts";
 import type { SettingsCalls } from "./protocol/settings.ts";
 import type { TalkCalls, TalkEvent } from "./protocol/talk.ts";
 import type { TextCalls } from "./protocol/texts.ts";
 import type { TrainingCalls, TrainingEvent } from "./protocol/training.ts";
 
 export type * from "./protocol/catalogue.ts";
+export type * from "./protocol/check.ts";
+export type * from "./protocol/compare.ts";
 export type * from "./protocol/device.ts";
 export type * from "./protocol/failure.ts";
 export type * from "./protocol/files.ts";
+export type * from "./protocol/library.ts";
 export type * from "./protocol/settings.ts";
 export type * from "./protocol/talk.ts";
 export type * from "./protocol/texts.ts";
@@ -32,10 +38,13 @@ export interface Calls
     SettingsCalls,
     TrainingCalls,
     TalkCalls,
-    FileCalls {}
+    FileCalls,
+    LibraryCalls,
+    CompareCalls,
+    CheckCalls {}
 
 /** What the worker tells without being asked. */
-export type Event = DeviceEvent | TrainingEvent | TalkEvent;
+export type Event = DeviceEvent | TrainingEvent | TalkEvent | LibraryEvent | CheckEvent;
 
 /** What the worker does for each call of a group. */
 export type Answers<C> = {

@@ -1,7 +1,10 @@
-import { computed, type Signal, signal } from "@preact/signals-core";
+import { batch, computed, type Signal, signal } from "@preact/signals-core";
 import { Curve } from "./curve.ts";
 import type {
   Catalogue,
+  CheckResult,
+  Contender,
+  CostPoint,
   DeviceReport,
   Failure,
   GenerateReport,
@@ -29,7 +32,11 @@ export interface Status {
 
 /** A run as the page knows it: its story, not its weights. */
 export interface Run {
-  readonly id: number;
+  readonly id: string;
+  /** The comparison that it is part of, if any. */
+  readonly comparison: string | null;
+  /** What a token costs it; empty before that was measured. */
+  readonly cost: Signal<readonly CostPoint[]>;
   readonly settings: Signal<Settings>;
   readonly parameters: number;
   readonly stateBytes: number;
@@ -39,17 +46,21 @@ export interface Run {
   readonly samples: Signal<readonly Sample[]>;
   /** Whether its curve is drawn. */
   readonly shown: Signal<boolean>;
+  /** Whether the visitor said so, which then holds. */
+  pinned: boolean;
+  /** Whether the browser keeps a checkpoint of it. */
+  readonly kept: Signal<boolean>;
 }
 
-let ids = 0;
-
-export function newRun(report: RunReport, history?: History): Run {
+export function newRun(report: RunReport, history?: History, kept = false): Run {
   const curve = new Curve();
   curve.add(history?.points ?? []);
   for (const point of history?.heldOut ?? []) curve.addHeldOut(point);
-  const { settings, parameters, stateBytes, resumable, step } = report;
+  const { id, comparison, cost, settings, parameters, stateBytes, resumable, step } = report;
   return {
-    id: ids++,
+    id,
+    comparison,
+    cost: signal(cost),
     settings: signal(settings),
     parameters,
     stateBytes,
@@ -58,12 +69,16 @@ export function newRun(report: RunReport, history?: History): Run {
     curve,
     samples: signal(history?.samples ?? []),
     shown: signal(true),
+    pinned: false,
+    kept: signal(kept),
   };
 }
 
 /** Everything that the page shows. Modules in ui/ draw it; actions.ts changes it. */
 export function createState() {
   const runs = signal<readonly Run[]>([]);
+  const held = signal<string | null>(null);
+  const current = computed<Run | null>(() => runs.value.find(({ id }) => id === held.value) ?? null);
   const device = signal<DeviceState>({ phase: "opening" });
   const plan = signal<Plan | null>(null);
   const phase = signal<Phase>("empty");
@@ -77,23 +92,46 @@ export function createState() {
     text: signal<TextReport | null>(null),
     plan,
     phase,
-    /** Oldest first; the last is the one that the worker holds. */
+    /** Oldest first. */
     runs,
-    current: computed<Run | null>(() => runs.value.at(-1) ?? null),
-    /** Takes a run as the one that the worker holds; of the others only the latest stays drawn. */
+    /** The run that the worker holds. */
+    current,
+    /** Takes a run as the one that the worker holds. Of the others those stay drawn that the visitor chose, and the one before. */
     enter(run: Run): void {
-      for (const older of runs.value) older.shown.value = older.shown.value && older === runs.value.at(-1);
-      runs.value = [...runs.value, run];
+      batch(() => {
+        const before = current.value;
+        for (const other of runs.value) if (!other.pinned) other.shown.value = other === before;
+        const others = runs.value.filter(({ id }) => id !== run.id);
+        runs.value =
+          others.length < runs.value.length ? runs.value.map((r) => (r.id === run.id ? run : r)) : [...others, run];
+        held.value = run.id;
+      });
     },
+    /** The comparison that is under way: what it trains, and which of them now. */
+    comparing: signal<{ readonly contenders: readonly Contender[]; readonly at: number } | null>(null),
+    /** The runs of the latest comparison. */
+    compared: computed<readonly Run[]>(() => {
+      const latest = runs.value.findLast(({ comparison }) => comparison !== null)?.comparison;
+      return latest ? runs.value.filter(({ comparison }) => comparison === latest) : [];
+    }),
+    /** What the next comparison would train. */
+    contenders: signal<readonly Contender[]>([]),
     /** Counts up whenever a curve grew. */
     growth: signal(0),
     /** What the model was asked last, and what it wrote so far. */
     answer: signal<{ readonly prompt: string; readonly text: string } | null>(null),
     talk: signal<{ readonly busy: boolean; readonly report: GenerateReport | null }>({ busy: false, report: null }),
     status: signal<Status>({ tone: "calm", sentence: "Looking for a GPU." }),
+    /** The check of the device: what was found so far, of how many, and the table at the end. */
+    check: signal<{
+      readonly busy: boolean;
+      readonly results: readonly CheckResult[];
+      readonly total: number;
+      readonly table: string | null;
+    }>({ busy: false, results: [], total: 0, table: null }),
     theme: signal(document.documentElement.dataset.theme ?? "light"),
     canTrain: computed(() => device.value.phase === "ready" && plan.value !== null && plan.value.obstacle === null),
-    canTalk: computed(() => device.value.phase === "ready" && runs.value.length > 0 && phase.value !== "starting"),
+    canTalk: computed(() => device.value.phase === "ready" && current.value !== null && phase.value !== "starting"),
   };
 }
 

@@ -1,7 +1,9 @@
 import { batch } from "@preact/signals-core";
+import { settingsFromHash } from "../link.ts";
 import { preflight } from "../preflight.ts";
 import type { DeviceEvent, EventHandlers } from "../protocol.ts";
 import type { Context } from "./context.ts";
+import type { LibraryActions } from "./library.ts";
 import type { SettingsActions } from "./settings.ts";
 import type { TextActions } from "./texts.ts";
 
@@ -16,12 +18,14 @@ export function deviceActions(
   { state, client, attempt, calm, fail }: Context,
   { plan }: SettingsActions,
   { readText }: TextActions,
+  { recall }: LibraryActions,
 ): DeviceActions {
   return {
     async open() {
       const catalogue = await attempt(() => client.call("catalogue", document.baseURI));
       if (catalogue) state.catalogue.value = catalogue;
-      const reading = readText(FIRST.text);
+      const linked = settingsFromHash(location.hash, state.catalogue.value);
+      const reading = readText(linked.text ?? FIRST.text);
       const limits = await preflight(fail);
       if ("sentence" in limits) {
         fail(limits);
@@ -36,15 +40,18 @@ export function deviceActions(
       batch(() => {
         state.device.value = { phase: "ready", report };
         const size = report.sizes[2];
-        if (size) state.settings.value = { ...FIRST, ...size };
+        if (size) state.settings.value = { ...FIRST, ...size, ...linked };
         calm(
           report.software
             ? "No GPU here: the processor computes, slowly, and the sizes are chosen for it. Press Train on this text."
-            : "A text, a model and a size are chosen. Press Train on this text.",
+            : linked.model
+              ? "The settings are those of the link. Press Train on this text."
+              : "A text, a model and a size are chosen. Press Train on this text.",
         );
       });
       await reading;
       await plan();
+      await recall();
     },
   };
 }

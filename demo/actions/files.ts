@@ -2,6 +2,7 @@ import { batch } from "@preact/signals-core";
 import { newRun } from "../state.ts";
 import { count } from "../ui/format.ts";
 import type { Context } from "./context.ts";
+import { checkpointName, download } from "./download.ts";
 
 export interface FileActions {
   save(): Promise<void>;
@@ -14,8 +15,7 @@ export function fileActions({ state, client, attempt, calm }: Context): FileActi
       const run = state.current.value;
       const file = await attempt(() => client.call("save"));
       if (!file || !run) return;
-      const { model, text } = run.settings.value;
-      const name = `ostinato-${model}-${text}-step-${run.step.value}.safetensors`;
+      const name = checkpointName(run);
       download(file, name);
       calm(`Saved ${name}: model, optimiser and place in the text.`);
     },
@@ -34,13 +34,4 @@ export function fileActions({ state, client, attempt, calm }: Context): FileActi
       });
     },
   };
-}
-
-function download(file: ArrayBuffer, name: string): void {
-  const url = URL.createObjectURL(new Blob([file], { type: "application/octet-stream" }));
-  const link = document.createElement("a");
-  link.href = url;
-  link.download = name;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(url), 60_000);
 }

@@ -1,5 +1,5 @@
 import { batch } from "@preact/signals-core";
-import type { EventHandlers, TrainingEvent } from "../protocol.ts";
+import type { EventHandlers, Settings, TrainingEvent } from "../protocol.ts";
 import { newRun, type Run } from "../state.ts";
 import { count } from "../ui/format.ts";
 import type { Context } from "./context.ts";
@@ -9,6 +9,8 @@ const UNDER_WAY = "Training goes on when this page is in the background.";
 
 export interface TrainingActions {
   train(): Promise<void>;
+  /** Starts a run of these settings, as part of a comparison if it has a name; null if that was refused. */
+  begin(settings: Settings, comparison?: string): Promise<Run | null>;
   pause(): Promise<void>;
   resume(): Promise<void>;
   stop(): Promise<void>;
@@ -17,20 +19,28 @@ export interface TrainingActions {
 }
 
 export function trainingActions({ state, client, attempt, calm }: Context): TrainingActions {
+  async function begin(settings: Settings, comparison?: string): Promise<Run | null> {
+    const before = state.phase.value;
+    state.phase.value = "starting";
+    calm(PREPARING);
+    const report = await attempt(() => client.call("train", settings, comparison));
+    if (!report) {
+      if (state.phase.value === "starting") state.phase.value = before;
+      return null;
+    }
+    const run = newRun(report);
+    batch(() => {
+      state.enter(run);
+      state.phase.value = "training";
+    });
+    return run;
+  }
+
   return {
+    begin,
     async train() {
       const settings = state.settings.value;
-      if (!settings || !state.canTrain.value) return;
-      const before = state.phase.value;
-      state.phase.value = "starting";
-      calm(PREPARING);
-      const report = await attempt(() => client.call("train", settings));
-      if (report) {
-        batch(() => {
-          state.enter(newRun(report));
-          state.phase.value = "training";
-        });
-      } else if (state.phase.value === "starting") state.phase.value = before;
+      if (settings && state.canTrain.value) await begin(settings);
     },
     async pause() {
       await attempt(() => client.call("pause"));

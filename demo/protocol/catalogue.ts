@@ -28,6 +28,8 @@ export interface TextChoice {
   readonly id: TextId;
   readonly name: string;
   readonly about: string;
+  /** Made by an algorithm, which gives its answers right or wrong. */
+  readonly task: boolean;
 }
 
 export interface Catalogue {

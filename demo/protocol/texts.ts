@@ -1,5 +1,7 @@
-/** A text to learn: one that ships with the page, or the visitor's own. */
-export type TextId = "moby-dick" | "names" | "own";
+import type { TaskName } from "../../src/text/tasks.ts";
+
+/** A text to learn: one that ships with the page, one of an algorithmic task, or the visitor's own. */
+export type TextId = "moby-dick" | "names" | TaskName | "own";
 
 /** What a text holds, once it was read. */
 export interface TextReport {

@@ -1,3 +1,4 @@
+import type { CostPoint } from "./compare.ts";
 import type { Settings } from "./settings.ts";
 
 /** One training step as the charts show it. */
@@ -15,7 +16,10 @@ export interface Point {
   readonly memoryBytes: number;
 }
 
-export interface HeldOutPoint extends Pick<Point, "step" | "tokens" | "seconds" | "loss"> {}
+export interface HeldOutPoint extends Pick<Point, "step" | "tokens" | "seconds" | "loss"> {
+  /** Of a task: the share of held-out questions that the model answers right to the last character. */
+  readonly accuracy?: number;
+}
 
 export interface Sample {
   readonly step: number;
@@ -23,8 +27,13 @@ export interface Sample {
   readonly text: string;
 }
 
-/** The run that the worker holds: model, optimiser and place in the text. */
+/** A run: model, optimiser and place in the text. The worker holds one of them. */
 export interface RunReport {
+  readonly id: string;
+  /** The comparison that it is part of, if any. */
+  readonly comparison: string | null;
+  /** What a token costs it after texts of several lengths; empty before that was measured. */
+  readonly cost: readonly CostPoint[];
   readonly settings: Settings;
   readonly step: number;
   readonly parameters: number;
@@ -38,13 +47,13 @@ export type RunPhase = "training" | "paused" | "stopped" | "finished";
 
 export interface TrainingCalls {
   /** Starts a new run; resolves when it is ready to take its first step. */
-  train(settings: Settings): RunReport;
+  train(settings: Settings, comparison?: string): RunReport;
   /** Resolves once no step is running. */
   pause(): null;
   /** Goes on after a pause, a stop or a load. A run that reached its end gets as many steps again. */
   resume(): RunReport;
   stop(): null;
-  /** Keeps a checkpoint in memory now: the page is about to be hidden. */
+  /** Keeps a checkpoint now: the page is about to be hidden. */
   keep(): null;
 }
 

@@ -44,6 +44,15 @@ export function duration(seconds: number): string {
   return `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
-/** 420 ms, 1.2 s. */
-export const milliseconds = (ms: number): string =>
-  ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(1)} s`;
+/** 0.42 ms, 4.2 ms, 42 ms, 1.2 s. */
+export function milliseconds(ms: number): string {
+  if (ms >= 1000) return `${(ms / 1000).toFixed(1)} s`;
+  return `${ms >= 10 ? Math.round(ms) : ms.toPrecision(2)} ms`;
+}
+
+/** 0.5, 500, 50 k, 1.5 M */
+export function short(tick: number): string {
+  if (tick < 10) return `${+tick.toFixed(1)}`;
+  if (tick >= 1e6) return `${+(tick / 1e6).toFixed(2)} M`;
+  return tick >= 1e4 ? `${+(tick / 1e3).toFixed(1)} k` : count(tick);
+}

@@ -5,7 +5,7 @@ import type { HeldOutPoint } from "../protocol.ts";
 import type { Run, State } from "../state.ts";
 import { align, axis, faint, mountChart, type Picture } from "./chart.ts";
 import { byId, onChoice } from "./dom.ts";
-import { brief, count, decimal, duration } from "./format.ts";
+import { brief, count, decimal, duration, short } from "./format.ts";
 import { colour, modelToken } from "./theme.ts";
 
 const AXIS_LABELS: Record<Axis, string> = { step: "steps", tokens: "characters read", seconds: "seconds of training" };
@@ -13,19 +13,25 @@ const AXIS_LABELS: Record<Axis, string> = { step: "steps", tokens: "characters r
 const place = (value: number, along: Axis): string =>
   along === "step" ? `step ${count(value)}` : along === "tokens" ? `${brief(value)} characters` : duration(value);
 
+/** What stands along y: the loss, or of a task the share of right answers. */
+type Scale = "linear" | "log" | "answers";
+
+const percent = (share: number): string => `${Math.round(100 * share)}%`;
+
 /** Loss against steps, characters or seconds: training thin, held-out bold, earlier runs pale. */
 export function mountLoss(state: State): void {
   const along = signal<Axis>("step");
-  const scale = signal<"linear" | "log">("linear");
+  const scale = signal<Scale>("linear");
   const hover = signal<number | null>(null);
   const chart = byId("loss-chart");
   const [train, held, at] = [byId("read-train"), byId("read-held"), byId("read-at")];
+  const [right, keyOfRight, answers] = [byId("read-right"), byId("key-right"), byId("scale-answers")];
 
   onChoice("axis", (value) => {
     along.value = value as Axis;
   });
   onChoice("scale", (value) => {
-    scale.value = value as "linear" | "log";
+    scale.value = value as Scale;
   });
 
   mountChart(state, chart, () => {
@@ -47,9 +53,17 @@ export function mountLoss(state: State): void {
     const bold = x === null ? heldOut.at(-1) : nearest(heldOut, along.value, x);
     train.textContent = point ? decimal(point.loss) : "–";
     held.textContent = bold ? decimal(bold.loss) : "–";
+    right.textContent = bold?.accuracy === undefined ? "–" : percent(bold.accuracy);
     at.textContent = point ? place(point[along.value], along.value) : "–";
     const swatch = run ? `var(${modelToken(run.settings.value.model)})` : "var(--ink-2)";
     for (const key of document.querySelectorAll<HTMLElement>(".key")) key.style.setProperty("--swatch", swatch);
+  });
+
+  effect(() => {
+    const id = state.current.value?.settings.value.text;
+    const task = state.catalogue.value.texts.some((text) => text.id === id && text.task);
+    keyOfRight.hidden = answers.hidden = !task;
+    if (!task && scale.peek() === "answers") document.querySelector<HTMLInputElement>('input[name="scale"]')?.click();
   });
 
   effect(() => {
@@ -57,7 +71,9 @@ export function mountLoss(state: State): void {
     void state.growth.value;
     const last = state.current.value?.curve.heldOut.at(-1);
     chart.ariaLabel = last
-      ? `Loss, in nats a character: held-out ${decimal(last.loss)} at step ${count(last.step)}`
+      ? `Loss, in nats a character: held-out ${decimal(last.loss)} at step ${count(last.step)}${
+          last.accuracy === undefined ? "" : `; ${percent(last.accuracy)} of the held-out questions answered right`
+        }`
       : "Loss, in nats a character: no run yet";
   });
 }
@@ -66,7 +82,7 @@ function lossPicture(
   runs: readonly Run[],
   current: Run | null,
   along: Axis,
-  scale: "linear" | "log",
+  scale: Scale,
   onHover: (x: number | null) => void,
 ): Picture {
   const series: uPlot.Series[] = [{}];
@@ -81,7 +97,9 @@ function lossPicture(
       points: { show: false },
       spanGaps: true,
     });
-    curves.push(columns(run.curve.points, along), columns(run.curve.heldOut, along));
+    const { points, heldOut } = run.curve;
+    if (scale === "answers") curves.push({ x: [], y: [] }, accuracies(heldOut, along));
+    else curves.push(columns(points, along), columns(heldOut, along));
   }
   const log = scale === "log";
   return {
@@ -93,16 +111,20 @@ function lossPicture(
       padding: [8, 12, 0, 0],
       scales: {
         x: { time: false, range: (_, low, high) => (low === null ? [0, 100] : [Math.min(0, low), Math.max(high, 10)]) },
-        y: { distr: log ? 3 : 1, log: 2, range: (_, low, high) => lossRange(low, high, log) },
+        y:
+          scale === "answers"
+            ? { range: [0, 1] }
+            : { distr: log ? 3 : 1, log: 2, range: (_, low, high) => lossRange(low, high, log) },
       },
       axes: [
         axis({ label: AXIS_LABELS[along], size: 30, values: (_, ticks) => ticks.map(short) }),
         axis({
-          label: "nats a character",
+          label: scale === "answers" ? "held-out answers right" : "nats a character",
           size: 44,
           space: 28,
           ...(log ? { splits: (_, __, low, high) => logSplits(low, high) } : {}),
-          values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : `${+tick.toFixed(2)}`)),
+          values: (_, ticks) =>
+            ticks.map((tick) => (tick === null ? "" : scale === "answers" ? percent(tick) : `${+tick.toFixed(2)}`)),
         }),
       ],
       cursor: {
@@ -127,6 +149,11 @@ function columns(points: readonly HeldOutPoint[], along: Axis): { x: number[]; y
   return { x: points.map((point) => point[along]), y: points.map(({ loss }) => loss) };
 }
 
+function accuracies(points: readonly HeldOutPoint[], along: Axis): { x: number[]; y: number[] } {
+  const told = points.filter(({ accuracy }) => accuracy !== undefined);
+  return { x: told.map((point) => point[along]), y: told.map(({ accuracy }) => accuracy as number) };
+}
+
 /** Room above and below; without data, where a character model starts and ends. */
 function lossRange(low: number | null, high: number | null, log: boolean): [number, number] {
   if (low === null || high === null) return [log ? 1 : 0, 5];
@@ -139,12 +166,6 @@ function logSplits(low: number, high: number): number[] {
   const step = [0.05, 0.1, 0.25, 0.5, 1].find((size) => (high - low) / size <= 9) ?? 2;
   const first = Math.ceil(low / step);
   return Array.from({ length: Math.max(0, Math.floor(high / step) - first + 1) }, (_, i) => (first + i) * step);
-}
-
-/** 500, 50 k, 1.5 M */
-function short(tick: number): string {
-  if (tick >= 1e6) return `${+(tick / 1e6).toFixed(2)} M`;
-  return tick >= 1e4 ? `${+(tick / 1e3).toFixed(1)} k` : count(tick);
 }
 
 /** The point closest to x; points are in order of x. */

@@ -1,23 +1,27 @@
 import { effect } from "@preact/signals-core";
+import type { Actions } from "../actions.ts";
 import type { Run, State } from "../state.ts";
 import { byId, make } from "./dom.ts";
 import { brief, bytes, count, decimal } from "./format.ts";
 import { modelToken } from "./theme.ts";
 
+/** So long a second click on Remove means it. */
+const SURE_MS = 4000;
+
 /** One line for each run, newest first. */
-export function mountRuns(state: State): void {
+export function mountRuns(state: State, actions: Actions): void {
   const body = byId("runs");
   const empty = body.firstElementChild as HTMLElement;
-  const rows = new Map<number, HTMLTableRowElement>();
+  const rows = new Map<Run, HTMLTableRowElement>();
   effect(() => {
     const { value: runs } = state.runs;
-    for (const run of runs) if (!rows.has(run.id)) rows.set(run.id, row(run, state));
-    const lines = runs.map(({ id }) => rows.get(id) as HTMLTableRowElement).reverse();
+    for (const run of runs) if (!rows.has(run)) rows.set(run, row(run, state, actions));
+    const lines = runs.map((run) => rows.get(run) as HTMLTableRowElement).reverse();
     body.replaceChildren(...(lines.length ? lines : [empty]));
   });
 }
 
-function row(run: Run, state: State): HTMLTableRowElement {
+function row(run: Run, state: State, actions: Actions): HTMLTableRowElement {
   const line = make("tr");
   const settings = run.settings.peek();
   const { models, texts } = state.catalogue.peek();
@@ -30,13 +34,25 @@ function row(run: Run, state: State): HTMLTableRowElement {
   const step = make("td", "number");
   const best = make("td", "number");
   const rate = make("td", "number");
-  const toggle = make("button", "quiet");
-  toggle.type = "button";
-  toggle.addEventListener("click", () => {
+  const tools = make("td", "tools");
+  const toggle = button("Hide", () => {
     run.shown.value = !run.shown.value;
+    run.pinned = true;
   });
-  const curve = make("td");
-  curve.append(toggle);
+  const open = button("Open", () => void actions.openRun(run));
+  const file = button("Export", () => void actions.exportRun(run));
+  const remove = button("Remove", () => {
+    if (remove.textContent === "Remove") ask();
+    else void actions.removeRun(run);
+  });
+  /** What was learned in an hour is not lost by one click. */
+  function ask(): void {
+    remove.textContent = "Really?";
+    setTimeout(() => {
+      remove.textContent = "Remove";
+    }, SURE_MS);
+  }
+  tools.append(toggle, open, file, remove);
   line.append(
     model,
     make("td", "number", count(run.parameters)),
@@ -45,7 +61,7 @@ function row(run: Run, state: State): HTMLTableRowElement {
     best,
     rate,
     make("td", "number", bytes(run.stateBytes)),
-    curve,
+    tools,
   );
   effect(() => {
     void state.growth.value;
@@ -54,8 +70,22 @@ function row(run: Run, state: State): HTMLTableRowElement {
     rate.textContent = brief(run.curve.last?.tokensPerSecond ?? Number.NaN);
   });
   effect(() => {
+    const idle = state.phase.value !== "training" && state.phase.value !== "starting";
+    const held = run === state.current.value;
+    line.ariaCurrent = held ? "true" : null;
     toggle.textContent = run.shown.value ? "Hide" : "Show";
-    toggle.ariaLabel = `${toggle.textContent} the curve of ${model.textContent}, run ${run.id + 1}`;
+    open.disabled = held || !run.kept.value || !idle || state.device.value.phase !== "ready";
+    file.disabled = !run.kept.value;
+    remove.disabled = held && !idle;
+    const name = `${model.textContent}, step ${count(run.step.value)}`;
+    for (const tool of [toggle, open, file, remove]) tool.ariaLabel = `${tool.textContent}: ${name}`;
   });
   return line;
+}
+
+function button(text: string, act: () => void): HTMLButtonElement {
+  const made = make("button", "quiet", text);
+  made.type = "button";
+  made.addEventListener("click", act);
+  return made;
 }

@@ -6,7 +6,10 @@ import { byId, make } from "./dom.ts";
 import { brief, bytes, milliseconds } from "./format.ts";
 
 /** Prompts that suit the texts; one of them stands in the field until the visitor writes. */
-const PROMPTS: Record<TextId, string> = { "moby-dick": "The whale ", names: "Ma", own: "" };
+const PROMPTS: Record<TextId, string> = {
+  ...{ "moby-dick": "The whale ", names: "Ma", own: "" },
+  ...{ copy: "cafe=", reverse: "cafe=", sort: "cafe=", add: "27+48=", brackets: "([{}=" },
+};
 
 const FIELDS = {
   length: "length",

@@ -10,7 +10,7 @@ const PAUSE_MS = 400;
 
 /** The choice of the text, and the field for the visitor's own. */
 export function mountTexts(state: State, actions: Actions): void {
-  const list = byId("texts");
+  const lists = { text: byId("texts"), task: byId("tasks") };
   const own = byId("own");
   const field = byId("own-text", HTMLTextAreaElement);
   const file = byId("own-file", HTMLInputElement);
@@ -22,7 +22,11 @@ export function mountTexts(state: State, actions: Actions): void {
 
   effect(() => {
     const selected = state.settings.peek()?.text;
-    list.replaceChildren(...state.catalogue.value.texts.map((text) => row(text, text.id === selected)));
+    const { texts } = state.catalogue.value;
+    for (const [kind, list] of Object.entries(lists)) {
+      const chosen = texts.filter(({ task }) => task === (kind === "task"));
+      list.replaceChildren(...chosen.map((text) => row(text, text.id === selected)));
+    }
     onChoice("text", (value) => {
       actions.change({ text: value as TextId });
       if (value === "own") void readOwn();
@@ -32,7 +36,7 @@ export function mountTexts(state: State, actions: Actions): void {
 
   effect(() => {
     own.hidden = chosen() !== "own";
-    for (const radio of list.querySelectorAll("input")) {
+    for (const radio of document.querySelectorAll<HTMLInputElement>('input[name="text"]')) {
       radio.checked = radio.value === chosen();
       radio.disabled = state.settings.value === null;
     }
@@ -60,18 +64,20 @@ export function mountTexts(state: State, actions: Actions): void {
 
   effect(() => {
     const { value } = state.text;
+    const task = state.catalogue.value.texts.find(({ id, task }) => task && id === chosen());
     report.textContent = value
-      ? `${count(value.characters)} characters, ${count(value.vocabulary)} different`
+      ? `${task ? `${task.about} ` : ""}${count(value.characters)} characters, ${count(value.vocabulary)} different`
       : chosen() === "own"
         ? "Paste at least a page."
         : "\u00a0";
   });
 }
 
-function row({ id, name, about }: TextChoice, checked: boolean): HTMLLabelElement {
+function row({ id, name, about, task }: TextChoice, checked: boolean): HTMLLabelElement {
   const label = make("label");
   const radio = make("input");
   Object.assign(radio, { type: "radio", name: "text", value: id, checked });
-  label.append(radio, make("span", "", name), make("span", "help", about));
+  label.append(radio, make("span", "", name));
+  if (!task) label.append(make("span", "help", about));
   return label;
 }

@@ -4,6 +4,7 @@ import { openDevice } from "../../src/gpu/open.ts";
 import type { Event, SeenLimits } from "../protocol.ts";
 import { recover } from "./recovery.ts";
 import type { Run } from "./run.ts";
+import { Store } from "./store.ts";
 import { Texts } from "./texts.ts";
 import { Training } from "./training.ts";
 import { Turns } from "./turns.ts";
@@ -13,6 +14,7 @@ export class Lab {
   readonly emit: (event: Event) => void;
   readonly turns = new Turns();
   readonly training: Training = new Training(this);
+  readonly store = new Store();
   texts = new Texts("");
   limits: SeenLimits | null = null;
   device: Device | null = null;
@@ -33,11 +35,14 @@ export class Lab {
     return device;
   }
 
-  /** Gives up the present run. */
-  dropRun(): void {
+  /** Keeps the present run as it is now, and gives it up for another. */
+  async replaceRun(next: () => Run): Promise<Run> {
+    await this.training.keepLatest();
     this.run?.dispose();
     this.run = null;
     this.training.kept = null;
+    this.run = next();
+    return this.run;
   }
 
   needDevice(): Device {

@@ -13,6 +13,7 @@ export async function recover(lab: Lab): Promise<void> {
   const { training, emit } = lab;
   const wasTraining = training.goal === "training";
   const settings = lab.run?.settings;
+  const mark = lab.run?.mark;
   await training.ended();
   lab.run = null;
   try {
@@ -23,8 +24,8 @@ export async function recover(lab: Lab): Promise<void> {
       return;
     }
     const text = await lab.texts.get(settings.text).catch(() => null);
-    if (training.kept) lab.run = Run.load(device, training.kept.file);
-    else if (text) lab.run = Run.create(device, settings, text);
+    if (training.kept) lab.run = Run.load(device, training.kept.file, mark);
+    else if (text) lab.run = Run.create(device, settings, text, mark);
     const { run } = lab;
     if (!run) throw new ValueError("device: it was lost before a checkpoint was kept; train again");
     const step = run.step.toLocaleString("en");

@@ -5,9 +5,20 @@ import { constantLr, linearWarmupDecay, type Schedule, warmupCosine } from "../.
 import { Random } from "../../src/tensor/philox.ts";
 import { streamBatches } from "../../src/text/batches.ts";
 import { splitIds } from "../../src/text/corpus.ts";
+import type { TaskExample } from "../../src/text/tasks.ts";
+import { answerAccuracy } from "../../src/train/answers.ts";
 import { readCheckpoint, saveCheckpoint } from "../../src/train/checkpoint.ts";
 import { Trainer, type TrainerState, type TrainReport } from "../../src/train/trainer.ts";
-import type { GenerateOptions, HeldOutPoint, Point, RunReport, Sample, Settings } from "../protocol.ts";
+import type {
+  CostPoint,
+  GenerateOptions,
+  HeldOutPoint,
+  LoadReport,
+  Point,
+  RunReport,
+  Sample,
+  Settings,
+} from "../protocol.ts";
 import { configOf } from "./models.ts";
 import { checkSaved, type Saved } from "./saved.ts";
 import { Story } from "./story.ts";
@@ -27,9 +38,21 @@ const SAMPLE: Omit<GenerateOptions, "prompt" | "seed"> = {
 const WARMUP = 20;
 /** Held-out windows of one evaluation. */
 const WINDOWS = 4;
+/** Held-out questions of one evaluation. */
+const QUESTIONS = 100;
+
+/** What a run is called, and what was measured of it beside its training; outlives the model on the device. */
+export interface Mark {
+  readonly id: string;
+  readonly comparison: string | null;
+  cost: readonly CostPoint[];
+}
+
+export const newMark = (comparison: string | null = null): Mark => ({ id: crypto.randomUUID(), comparison, cost: [] });
 
 /** A model in training: model, optimiser, text and story. One at a time lives on the device. */
 export class Run {
+  readonly mark: Mark;
   readonly voice: Voice;
   readonly story: Story;
   settings: Settings;
@@ -37,21 +60,24 @@ export class Run {
   private training: { readonly trainer: Trainer; readonly optimizer: AdamW } | null = null;
   /** Where a loaded run stands until it trains on. */
   private waiting: TrainerState | null = null;
+  /** Of a task: what the model is asked at each evaluation. */
+  private questions: readonly TaskExample[] = [];
   private onPoints: (points: readonly Point[]) => void = () => {};
 
-  private constructor(device: Device, settings: Settings, voice: Voice, story: Story) {
+  private constructor(device: Device, mark: Mark, settings: Settings, voice: Voice, story: Story) {
     this.device = device;
+    this.mark = mark;
     this.settings = settings;
     this.voice = voice;
     this.story = story;
   }
 
   /** A new run at step 0. */
-  static create(device: Device, settings: Settings, text: ReadText): Run {
+  static create(device: Device, settings: Settings, text: ReadText, mark = newMark()): Run {
     const { tokenizer } = text;
     const random = new Random(settings.seed);
     const model = createModel(device, configOf(settings, tokenizer.vocabSize), { random });
-    const run = new Run(device, settings, new Voice(model, tokenizer), new Story());
+    const run = new Run(device, mark, settings, new Voice(model, tokenizer), new Story());
     try {
       run.prepare(text);
       return run;
@@ -62,13 +88,13 @@ export class Run {
   }
 
   /** The run of a checkpoint. @throws FileError if the file is no checkpoint of a run of this page */
-  static load(device: Device, file: ArrayBuffer | Uint8Array<ArrayBuffer>): Run {
+  static load(device: Device, file: ArrayBuffer | Uint8Array<ArrayBuffer>, mark = newMark()): Run {
     const checkpoint = readCheckpoint(file);
     const { settings, history } = checkSaved(checkpoint.training?.settings);
     const model = createModel(device, checkpoint.config);
     try {
       model.loadStateDict(checkpoint.parameters);
-      const run = new Run(device, settings, new Voice(model, checkpoint.tokenizer), Story.from(history));
+      const run = new Run(device, mark, settings, new Voice(model, checkpoint.tokenizer), Story.from(history));
       run.waiting = checkpoint.training?.state ?? null;
       return run;
     } catch (error) {
@@ -83,6 +109,7 @@ export class Run {
 
   report(texts: Texts): RunReport {
     return {
+      ...this.mark,
       settings: this.settings,
       step: this.step,
       parameters: this.voice.model.parameterCount,
@@ -91,13 +118,19 @@ export class Run {
     };
   }
 
+  /** The run with its curves and samples. */
+  told(texts: Texts): LoadReport {
+    return { ...this.report(texts), history: this.story.history() };
+  }
+
   /** Makes the run ready to train on its text; a loaded run continues where it was saved. */
   prepare(text: ReadText): void {
     if (this.training) return;
     const { batch, sequence, learningRate, clip } = this.settings;
     const shape = { batchSize: batch, seqLength: sequence };
     const ids = text.tokenizer === this.voice.tokenizer ? text.ids : this.voice.tokenizer.encode(text.text);
-    const { train, validation } = splitIds(ids, shape);
+    const { train, validation } = text.task ?? splitIds(ids, shape);
+    this.questions = text.task?.heldOut.slice(0, QUESTIONS) ?? [];
     const batches = streamBatches(train, shape);
     const optimizer = new AdamW(this.voice.model.parameters(), { lr: learningRate, maxNorm: clip });
     const trainer = new Trainer({
@@ -137,7 +170,11 @@ export class Run {
   /** Loss on the held-out part of the text. */
   async evaluate(): Promise<HeldOutPoint | null> {
     if (!this.training) return null;
-    const point = { ...this.story.now, loss: await this.training.trainer.evaluate(WINDOWS) };
+    const loss = await this.training.trainer.evaluate(WINDOWS);
+    const { model, tokenizer } = this.voice;
+    const { answers } =
+      this.questions.length > 0 ? await answerAccuracy(model, tokenizer, this.questions) : { answers: null };
+    const point = { ...this.story.now, loss, ...(answers !== null && { accuracy: answers }) };
     this.story.curve.addHeldOut(point);
     return point;
   }

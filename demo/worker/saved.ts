@@ -1,4 +1,5 @@
 import { FileError } from "../../src/gpu/errors.ts";
+import { tasks } from "../../src/text/tasks.ts";
 import type { History, Settings } from "../protocol.ts";
 
 /** What the page adds to a checkpoint: enough to show the run as it was, and to go on with it. */
@@ -24,7 +25,7 @@ const SAMPLE: Shape = { step: number, text };
 
 const SETTINGS: Shape = {
   model: text,
-  text: oneOf("moby-dick", "names", "own"),
+  text: oneOf("moby-dick", "names", "own", ...tasks.map(({ name }) => name)),
   layers: size,
   width: size,
   context: size,

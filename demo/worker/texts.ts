@@ -1,5 +1,6 @@
 import { FileError, ValueError } from "../../src/gpu/errors.ts";
 import { encodeSource } from "../../src/text/source.ts";
+import { type TaskCorpus, type TaskName, taskCorpus, tasks } from "../../src/text/tasks.ts";
 import type { Tokenizer } from "../../src/text/tokenizer.ts";
 import { type CorpusId, corpora, fetchCorpus } from "../corpora/index.ts";
 import type { TextChoice, TextId, TextReport } from "../protocol.ts";
@@ -8,13 +9,18 @@ export interface ReadText {
   readonly text: string;
   readonly ids: Int32Array<ArrayBuffer>;
   readonly tokenizer: Tokenizer;
+  /** Of a task: its two parts, and the questions that are held out. */
+  readonly task?: TaskCorpus;
 }
 
 /** What a visitor can choose from. */
 export const textChoices: readonly TextChoice[] = [
-  ...corpora.map(({ id, title, by }) => ({ id, name: title, about: by })),
-  { id: "own", name: "Your own", about: "Paste it, or drop a file" },
+  ...corpora.map(({ id, title, by }) => ({ id, name: title, about: by, task: false })),
+  { id: "own", name: "Your own", about: "Paste it, or drop a file", task: false },
+  ...tasks.map(({ name, label, summary }) => ({ id: name, name: label, about: summary, task: true })),
 ];
+
+const isTask = (id: TextId): id is TaskName => tasks.some(({ name }) => name === id);
 
 /** The texts read so far, each with its tokens. The visitor's own is the latest that was given. */
 export class Texts {
@@ -43,6 +49,12 @@ export class Texts {
     return id !== "own" || this.read.has(id);
   }
 
+  /** The text itself if it is the visitor's own, and was given; null for those of the page. */
+  async own(id: TextId): Promise<string | null> {
+    if (id !== "own") return null;
+    return (await this.read.get(id)?.catch(() => null))?.text ?? null;
+  }
+
   /** The text with its tokens. @throws ValueError if it is the visitor's own and was not given */
   get(id: TextId): Promise<ReadText> {
     const found = this.read.get(id) ?? (id === "own" ? null : this.encode(id));
@@ -64,7 +76,17 @@ export class Texts {
   }
 
   private async encode(id: TextId, own?: string): Promise<ReadText> {
+    if (isTask(id)) return readTask(id);
     const text = own ?? (id === "own" ? "" : await this.fetch(id));
     return { text, ...(await encodeSource(text)) };
   }
+}
+
+function readTask(name: TaskName): ReadText {
+  const task = taskCorpus(name);
+  const { tokenizer, train, validation } = task;
+  const ids = new Int32Array(train.length + validation.length);
+  ids.set(train);
+  ids.set(validation, train.length);
+  return { text: tokenizer.decode(ids), ids, tokenizer, task };
 }

@@ -4,6 +4,7 @@ import { failureOf } from "./failure.ts";
 import type { Lab } from "./lab.ts";
 import { nextMilestone } from "./milestones.ts";
 import type { Run } from "./run.ts";
+import { notKeptSentence } from "./store.ts";
 
 /** A checkpoint is kept in memory at a milestone if the last is older than this. */
 const KEEP_MS = 15_000;
@@ -18,6 +19,8 @@ export class Training {
   goal: RunPhase = "stopped";
   /** The latest checkpoint, for the case that the device is lost. */
   kept: { readonly file: Uint8Array<ArrayBuffer>; readonly step: number; readonly at: number } | null = null;
+  /** The run of which the page knows that the storage refused it. */
+  private refused = "";
   private loop: Promise<void> = Promise.resolve();
 
   constructor(lab: Lab) {
@@ -48,8 +51,26 @@ export class Training {
     this.lab.emit({ kind: "sample", sample: await run.sample() });
   }
 
+  /** Keeps a checkpoint in memory and in the browser's storage, which may refuse. */
   async keep(run: Run): Promise<void> {
-    this.kept = { file: await run.checkpoint(), step: run.step, at: performance.now() };
+    const file = await run.checkpoint();
+    this.kept = { file, step: run.step, at: performance.now() };
+    const { store, texts, emit } = this.lab;
+    const { id } = run.mark;
+    try {
+      await store.put(run.told(texts), file, await texts.own(run.settings.text));
+      emit({ kind: "kept", id, step: run.step });
+    } catch (error) {
+      if (this.refused === id) return;
+      this.refused = id;
+      emit({ kind: "notKept", id, sentence: notKeptSentence(error) });
+    }
+  }
+
+  /** Keeps the lab's run unless nothing happened since that was last done. */
+  async keepLatest(): Promise<void> {
+    const { run } = this.lab;
+    if (run && run.step !== this.kept?.step) await this.keep(run);
   }
 
   /** Trains turn by turn until the goal changes or the run is complete. */

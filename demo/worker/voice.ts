@@ -1,11 +1,19 @@
 import { generate } from "../../src/generate/generate.ts";
-import { Session } from "../../src/generate/session.ts";
+import { tokenChoices } from "../../src/generate/inspect.ts";
+import { type SavedSession, Session } from "../../src/generate/session.ts";
+import { ValueError } from "../../src/gpu/errors.ts";
 import type { LanguageModel } from "../../src/models/language.ts";
 import type { Tokenizer } from "../../src/text/tokenizer.ts";
-import type { GenerateOptions, GenerateReport } from "../protocol.ts";
+import type { Choices, GenerateOptions, GenerateReport, StateReport } from "../protocol.ts";
 
 /** Streamed text leaves in portions, so that thousands of characters a second do not flood the page. */
 const PORTION_MS = 30;
+/** Tokens of an answer that can be looked at one by one. */
+const LOOKED_AT = 1500;
+/** Likeliest tokens that are told of each: all of a small vocabulary. */
+const LIKELIEST = 128;
+/** Tokens that one branch writes before it is the other's turn. */
+const ROUND = 8;
 
 /** A model that can be talked to: that of a run, or one that was opened. */
 export class Voice {
@@ -13,6 +21,9 @@ export class Voice {
   readonly tokenizer: Tokenizer;
   /** Bytes that the model remembers of one text. */
   readonly stateBytes: number;
+  /** The text of the last answer, in the making. */
+  private last: Session | null = null;
+  private kept: SavedSession | null = null;
 
   constructor(model: LanguageModel, tokenizer: Tokenizer) {
     this.model = model;
@@ -34,26 +45,26 @@ export class Voice {
     let tokens = 0;
     let portion = "";
     let sent = start;
+    this.last?.dispose();
     const session = new Session(this.model);
-    try {
-      for await (const piece of generate(this.model, this.tokenizer, {
-        ...sampling,
-        prompt,
-        maxTokens: length,
-        signal,
-        session,
-      })) {
-        const now = performance.now();
-        if (tokens === 0) first = now;
-        tokens += [...piece].length;
-        portion += piece;
-        if (now - sent < PORTION_MS) continue;
-        onPiece(portion);
-        portion = "";
-        sent = now;
-      }
-    } finally {
-      session.dispose();
+    this.last = session;
+    let text = prompt;
+    for await (const piece of generate(this.model, this.tokenizer, {
+      ...sampling,
+      prompt,
+      maxTokens: length,
+      signal,
+      session,
+    })) {
+      const now = performance.now();
+      if (tokens === 0) first = now;
+      tokens += [...piece].length;
+      portion += piece;
+      text += piece;
+      if (now - sent < PORTION_MS) continue;
+      onPiece(portion);
+      portion = "";
+      sent = now;
     }
     if (portion) onPiece(portion);
     return {
@@ -62,10 +73,79 @@ export class Voice {
       firstTokenMs: (first || performance.now()) - start,
       stateBytes: this.stateBytes,
       stopped: signal?.aborted ?? false,
+      choices: await this.look(text, this.tokenizer.encode(prompt).length),
     };
   }
 
+  /** Keeps the state after the last answer. @throws ValueError before the first */
+  async keep(): Promise<StateReport> {
+    if (!this.last) throw new ValueError("state: there is none to keep yet; let the model write first");
+    this.kept = await this.last.save();
+    return this.reportOf(this.last);
+  }
+
+  /** Goes on from the kept state twice, in turns, the second time with the next seed. */
+  async branch(
+    { prompt: _, length, seed, ...sampling }: GenerateOptions,
+    onPiece: (branch: 0 | 1, text: string) => void,
+    signal?: AbortSignal,
+  ): Promise<StateReport> {
+    if (!this.kept) await this.keep();
+    const kept = this.kept as SavedSession;
+    const branches = ([0, 1] as const).map((branch) => {
+      const session = new Session(this.model);
+      return { branch, session, stream: this.tokenizer.stream() };
+    });
+    try {
+      for (const { session } of branches) session.restore(kept);
+      const report = this.reportOf(branches[0]?.session as Session);
+      for (let done = 0; done < length && !signal?.aborted; done += ROUND) {
+        for (const { branch, session, stream } of branches) {
+          const options = { ...sampling, ...(done === 0 && { seed: seed + branch }), signal };
+          let text = "";
+          for await (const id of session.generate({ ...options, maxTokens: Math.min(ROUND, length - done) }))
+            text += stream.push(id);
+          onPiece(branch, text);
+        }
+      }
+      return report;
+    } finally {
+      for (const { session } of branches) session.dispose();
+    }
+  }
+
   dispose(): void {
+    this.last?.dispose();
     this.model.dispose();
+  }
+
+  private reportOf(session: Session): StateReport {
+    return { position: session.position, bytes: this.stateBytes };
+  }
+
+  /** What else was likely at each token that was written. */
+  private async look(text: string, from: number): Promise<Choices | null> {
+    const { tokenizer } = this;
+    const ids = tokenizer.encode(text);
+    // The first token of a text was foretold by nothing that the page shows.
+    const first = Math.max(from, 1);
+    if (ids.length > LOOKED_AT || ids.length <= first) return null;
+    const rows = (await tokenChoices(this.model, ids, LIKELIEST)).slice(first - 1);
+    const count = rows[0]?.top.length ?? 0;
+    const flat = rows.flatMap(({ top }) => top);
+    const texts = new Map<number, string>();
+    for (const { id } of flat) if (!texts.has(id)) texts.set(id, tokenizer.decode([id]));
+    const stream = tokenizer.stream();
+    return {
+      ids,
+      from: first,
+      written: Array.from(ids.subarray(first), (id) => stream.push(id)),
+      own: Float32Array.from(rows, ({ probability }) => probability),
+      count,
+      likely: Int32Array.from(flat, ({ id }) => id),
+      logits: Float32Array.from(flat, ({ logit }) => logit),
+      shares: Float32Array.from(flat, ({ probability }) => probability),
+      texts,
+    };
   }
 }

@@ -2,7 +2,7 @@
 import { expect, test } from "vitest";
 import { Curve } from "../../demo/curve.ts";
 import type { Point, Settings } from "../../demo/protocol.ts";
-import { brief, bytes, duration, milliseconds, rate } from "../../demo/ui/format.ts";
+import { brief, bytes, duration, milliseconds, rate, short } from "../../demo/ui/format.ts";
 import { modelToken } from "../../demo/ui/theme.ts";
 import { plain } from "../../demo/worker/failure.ts";
 import { nextMilestone } from "../../demo/worker/milestones.ts";
@@ -136,7 +136,8 @@ test("numbers read well", () => {
   ]);
   expect([512, 3277, 1_500_000, 200 * 2 ** 20].map(bytes)).toEqual(["512 B", "3.2 KB", "1.4 MB", "200 MB"]);
   expect([8.4, 80, 3000, 7500].map(duration)).toEqual(["8 s", "1 min 20 s", "50 min", "2 h 5 min"]);
-  expect([34.2, 1240].map(milliseconds)).toEqual(["34 ms", "1.2 s"]);
+  expect([0.042, 4.25, 34.2, 1240].map(milliseconds)).toEqual(["0.042 ms", "4.3 ms", "34 ms", "1.2 s"]);
+  expect([0.5, 500, 50_000, 1.5e6].map(short)).toEqual(["0.5", "500", "50 k", "1.5 M"]);
   expect([0.002, 3.5e-5, 0].map(rate)).toEqual(["0.002", "3.5e-5", "0"]);
 });
 

@@ -1,8 +1,11 @@
 import type { Answers, Calls } from "../../protocol.ts";
 import type { Lab } from "../lab.ts";
 import { catalogueAnswers } from "./catalogue.ts";
+import { checkAnswers } from "./check.ts";
+import { compareAnswers } from "./compare.ts";
 import { deviceAnswers } from "./device.ts";
 import { fileAnswers } from "./files.ts";
+import { libraryAnswers } from "./library.ts";
 import { settingsAnswers } from "./settings.ts";
 import { talkAnswers } from "./talk.ts";
 import { textAnswers } from "./texts.ts";
@@ -17,4 +20,7 @@ export const answers = (lab: Lab): Answers<Calls> => ({
   ...trainingAnswers(lab),
   ...talkAnswers(lab),
   ...fileAnswers(lab),
+  ...libraryAnswers(lab),
+  ...compareAnswers(lab),
+  ...checkAnswers(lab),
 });

@@ -3,16 +3,30 @@ import type { Lab } from "../lab.ts";
 
 export function talkAnswers(lab: Lab): Answers<TalkCalls> {
   let answering = new AbortController();
+  const begin = (): AbortSignal => {
+    answering = new AbortController();
+    return answering.signal;
+  };
   return {
     async generate(options) {
-      const run = lab.needRun();
-      answering = new AbortController();
-      const { signal } = answering;
-      return lab.turns.interrupt(() => run.voice.write(options, (text) => lab.emit({ kind: "piece", text }), signal));
+      const { voice } = lab.needRun();
+      const signal = begin();
+      return lab.turns.interrupt(() => voice.write(options, (text) => lab.emit({ kind: "piece", text }), signal));
     },
     async stopGenerating() {
       answering.abort();
       return null;
+    },
+    async keepState() {
+      const { voice } = lab.needRun();
+      return lab.turns.interrupt(() => voice.keep());
+    },
+    async branch(options) {
+      const { voice } = lab.needRun();
+      const signal = begin();
+      return lab.turns.interrupt(() =>
+        voice.branch(options, (branch, text) => lab.emit({ kind: "branched", branch, text }), signal),
+      );
     },
   };
 }

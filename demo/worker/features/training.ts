@@ -2,7 +2,7 @@ import { ValueError } from "../../../src/gpu/errors.ts";
 import type { Answers, TrainingCalls } from "../../protocol.ts";
 import type { Lab } from "../lab.ts";
 import { planRun } from "../plan.ts";
-import { Run } from "../run.ts";
+import { newMark, Run } from "../run.ts";
 
 export function trainingAnswers(lab: Lab): Answers<TrainingCalls> {
   const { training, turns, emit } = lab;
@@ -15,15 +15,13 @@ export function trainingAnswers(lab: Lab): Answers<TrainingCalls> {
 
   return {
     keep,
-    async train(settings) {
+    async train(settings, comparison) {
       const text = await lab.texts.get(settings.text);
       const { obstacle } = planRun(settings, text, lab.needLimits());
       if (obstacle) throw new ValueError(obstacle);
       await training.end("stopped");
       return turns.take(async () => {
-        lab.dropRun();
-        const run = Run.create(lab.needDevice(), settings, text);
-        lab.run = run;
+        const run = await lab.replaceRun(() => Run.create(lab.needDevice(), settings, text, newMark(comparison)));
         training.begin(run);
         return run.report(lab.texts);
       });

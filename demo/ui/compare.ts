@@ -1,0 +1,146 @@
+import { effect, signal } from "@preact/signals-core";
+import type { Actions } from "../actions.ts";
+import type { Contender, ModelChoice } from "../protocol.ts";
+import type { Run, State } from "../state.ts";
+import { verdict } from "../verdict.ts";
+import { mountCompareCharts } from "./compareCharts.ts";
+import { byId, make } from "./dom.ts";
+import { brief, bytes, count, decimal, duration, milliseconds } from "./format.ts";
+import { modelToken } from "./theme.ts";
+
+/** The three answers to the question how a text can be remembered. */
+const FIRST = ["lstm", "transformer", "rwkv7"];
+
+/** Models of equal size on equal text, in turn: what each learned, how fast, and what it costs to go on. */
+export function mountCompare(state: State, actions: Actions): void {
+  const models = byId("compare-models");
+  const start = byId("compare-start", HTMLButtonElement);
+  const plan = byId("compare-plan");
+  const result = byId("compare-verdict");
+  const before = result.textContent;
+  const rows = byId("compared");
+  const chosen = signal<readonly string[]>(FIRST);
+
+  byId("compare", HTMLFormElement).addEventListener("submit", (event) => {
+    event.preventDefault();
+    if (!start.disabled) void actions.compare();
+  });
+
+  effect(() => {
+    models.replaceChildren(
+      ...state.catalogue.value.models.map((model) =>
+        choice(model, chosen.peek().includes(model.id), (on) => {
+          const order = state.catalogue.peek().models.map(({ id }) => id);
+          chosen.value = order.filter((id) => (id === model.id ? on : chosen.peek().includes(id)));
+        }),
+      ),
+    );
+  });
+
+  effect(() => {
+    // The plan of a run follows every change of settings and text; so do the contenders.
+    if (state.plan.value && state.text.value) void actions.contend(chosen.value);
+  });
+
+  effect(() => {
+    const contenders = state.contenders.value;
+    const comparing = state.comparing.value;
+    const busy = state.phase.value === "training" || state.phase.value === "starting" || state.phase.value === "paused";
+    const obstacle = contenders.find(({ obstacle }) => obstacle)?.obstacle;
+    start.disabled = Boolean(obstacle) || contenders.length < 2 || busy || comparing !== null || !state.canTrain.value;
+    plan.dataset.tone = obstacle ? "trouble" : "calm";
+    plan.textContent = comparing
+      ? `${nameOf(state, comparing.contenders[comparing.at])} is number ${comparing.at + 1} of ${comparing.contenders.length}; Stop ends the comparison.`
+      : (obstacle ?? planSentence(contenders));
+  });
+
+  effect(() => {
+    void state.growth.value;
+    const runs = state.compared.value;
+    const contenders = state.comparing.value?.contenders ?? [];
+    const shown = contenders.length ? contenders : runs.length ? runs.map(contenderOf) : state.contenders.value;
+    rows.replaceChildren(
+      ...shown.map((contender) =>
+        row(
+          state,
+          contender,
+          runs.find((run) => run.settings.value.model === contender.settings.model),
+        ),
+      ),
+    );
+    const done = runs.filter((run) => run.cost.value.length > 0);
+    const complete = done.length >= 2 && state.comparing.value === null;
+    result.textContent = complete ? verdict(done.map((run) => finding(state, run))) : before;
+  });
+
+  mountCompareCharts(state);
+}
+
+function choice({ id, name }: ModelChoice, checked: boolean, changed: (on: boolean) => void): HTMLLabelElement {
+  const label = make("label");
+  const box = make("input");
+  Object.assign(box, { type: "checkbox", name: "contender", value: id, checked });
+  box.addEventListener("change", () => changed(box.checked));
+  const swatch = make("span", "swatch");
+  swatch.style.setProperty("--swatch", `var(${modelToken(id)})`);
+  label.append(box, swatch, name);
+  return label;
+}
+
+function planSentence(contenders: readonly Contender[]): string {
+  const [one] = contenders;
+  if (!one || contenders.length < 2) return "Choose two models or more.";
+  const { steps, batch, sequence } = one.settings;
+  const sizes = contenders.map(({ parameters }) => parameters);
+  const [low, high] = [Math.min(...sizes), Math.max(...sizes)];
+  const size = brief(low) === brief(high) ? brief(low) : `${brief(low)} to ${brief(high)}`;
+  return `${contenders.length} models of ${size} parameters; each reads ${brief(steps * batch * sequence)} characters in ${count(steps)} steps.`;
+}
+
+function row(state: State, contender: Contender, run: Run | undefined): HTMLTableRowElement {
+  const line = make("tr");
+  const name = make("th", "", `${nameOf(state, contender)} ${contender.settings.layers} × ${contender.settings.width}`);
+  name.scope = "row";
+  const swatch = make("span", "swatch");
+  swatch.style.setProperty("--swatch", `var(${modelToken(contender.settings.model)})`);
+  name.prepend(swatch);
+  const last = run?.curve.last;
+  const cost = run?.cost.value ?? [];
+  const [short, long] = [cost[0], cost.at(-1)];
+  const cells: [string, string][] = [
+    ["Parameters", count(contender.parameters)],
+    ["Held-out loss", decimal(run?.curve.heldOut.at(-1)?.loss ?? Number.NaN)],
+    ["Training", last ? duration(last.seconds) : "–"],
+    ["Tokens/s", brief(last ? last.tokens / last.seconds : Number.NaN)],
+    ["A token, short text", short ? milliseconds(short.milliseconds) : "–"],
+    ["A token, long text", long ? milliseconds(long.milliseconds) : "–"],
+    ["Memory, long text", long ? bytes(long.bytes) : "–"],
+  ];
+  line.append(
+    name,
+    ...cells.map(([label, value]) => {
+      const cell = make("td", "number", value);
+      cell.dataset.label = label;
+      return cell;
+    }),
+  );
+  return line;
+}
+
+const contenderOf = (run: Run): Contender => ({
+  settings: run.settings.value,
+  parameters: run.parameters,
+  obstacle: null,
+});
+
+function nameOf(state: State, contender: Contender | undefined): string {
+  const model = contender?.settings.model ?? "";
+  return state.catalogue.value.models.find(({ id }) => id === model)?.name ?? model;
+}
+
+const finding = (state: State, run: Run) => ({
+  name: nameOf(state, contenderOf(run)),
+  loss: run.curve.heldOut.at(-1)?.loss ?? Number.NaN,
+  seconds: run.curve.last?.seconds ?? Number.NaN,
+  cost: run.cost.value,
+});

@@ -1,0 +1,51 @@
+import { Session } from "../../src/generate/session.ts";
+import type { Device } from "../../src/gpu/device.ts";
+import type { ModelConfig } from "../../src/models/language.ts";
+import { createModel, modelKind } from "../../src/models/registry.ts";
+import type { CostPoint } from "../protocol.ts";
+
+/** Lengths of text after which a token is timed. */
+const CONTEXTS = { hardware: [32, 128, 512, 2048], software: [32, 64, 128, 256, 512] } as const;
+/** Tokens that are timed together. */
+const TOKENS = 4;
+/** The quickest of so many counts: whatever else the machine did slowed the others. */
+const ROUNDS = 3;
+
+/**
+ * What one more token costs a model of this configuration: time, and bytes that it remembers. Measured with fresh
+ * weights, which cost what trained ones do; a model that sees only so far back gets a window for each length.
+ */
+export async function measureCost(device: Device, config: ModelConfig): Promise<readonly CostPoint[]> {
+  const windowed = modelKind(config.kind).options.some(({ name }) => name === "contextLength");
+  const points: CostPoint[] = [];
+  for (const context of CONTEXTS[device.software ? "software" : "hardware"]) {
+    const model = createModel(device, { ...config, ...(windowed && { contextLength: context }) });
+    const session = new Session(model);
+    try {
+      session.feed(new Int32Array(context - (1 + ROUNDS) * TOKENS));
+      await write(session); // records the step, which compiles what is new
+      let milliseconds = Number.POSITIVE_INFINITY;
+      for (let round = 0; round < ROUNDS; round++) {
+        const start = performance.now();
+        await write(session);
+        milliseconds = Math.min(milliseconds, (performance.now() - start) / TOKENS);
+      }
+      points.push({ context, milliseconds, bytes: bytesOf(model) });
+    } finally {
+      session.dispose();
+      model.dispose();
+    }
+  }
+  return points;
+}
+
+async function write(session: Session): Promise<void> {
+  for await (const _ of session.generate({ maxTokens: TOKENS, readEvery: TOKENS }));
+}
+
+function bytesOf(model: ReturnType<typeof createModel>): number {
+  const state = model.initialState(1);
+  const { byteLength } = state;
+  state.dispose();
+  return byteLength;
+}

@@ -1,0 +1,25 @@
+import type { Answers, LibraryCalls } from "../../protocol.ts";
+import type { Lab } from "../lab.ts";
+import { Run } from "../run.ts";
+import { takeRun } from "../take.ts";
+
+export const libraryAnswers = (lab: Lab): Answers<LibraryCalls> => ({
+  async library() {
+    return lab.store.list();
+  },
+  async openRun(id) {
+    const { kept, file, text } = await lab.store.get(id);
+    const { comparison, cost } = kept;
+    if (text !== null) await lab.texts.load("own", text);
+    const run = await takeRun(lab, () => Run.load(lab.needDevice(), file, { id, comparison, cost }));
+    lab.training.kept = { file, step: run.step, at: performance.now() };
+    return run.told(lab.texts);
+  },
+  async removeRun(id) {
+    await lab.store.remove(id);
+    return null;
+  },
+  async exportRun(id) {
+    return (await lab.store.get(id)).file.buffer;
+  },
+});
