@@ -24,7 +24,7 @@ export {
   type PrefillOptions,
   prefillPacked,
 } from "../ops/attention/decode.ts";
-export { naiveAttention } from "../ops/attention/naive.ts";
+export { attentionWeights, naiveAttention } from "../ops/attention/naive.ts";
 export { attentionPacked, type PackedOptions } from "../ops/attention/packed.ts";
 export type { AttentionOptions } from "../ops/attention/plan.ts";
 export { type RotaryOptions, rotary, rotaryPacked, rotaryTable } from "../ops/attention/rotary.ts";

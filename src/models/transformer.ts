@@ -11,6 +11,7 @@ import { sinusoidalPositions } from "../nn/positions.ts";
 import {
   type Attend,
   attendOneToCache,
+  attendSeen,
   attendToCache,
   attendTurned,
   attendWithin,
@@ -141,6 +142,20 @@ export class TransformerLanguageModel extends Module implements LanguageModel {
     }
     const logits = pieces.length === 1 ? nth(pieces, 0) : concat(pieces, 1);
     return { logits, state: this.after(state, lengths ?? length) };
+  }
+
+  /**
+   * What each token attends to, layer by layer: [B, H, T, T], query by key, over tokens [B, T] without a state.
+   * Without gradient; for looking at.
+   */
+  attentionWeights(tokens: Tensor): Tensor<"f32">[] {
+    const seen: Tensor<"f32">[] = [];
+    const attend = this.turned(
+      attendSeen(this.config.contextLength, (weights) => seen.push(weights)),
+      0,
+    );
+    noGrad(() => this.blocks(this.embed(tokens, 0), () => attend));
+    return seen;
   }
 
   initialState(batch: number): ModelState {

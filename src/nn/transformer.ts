@@ -2,9 +2,13 @@ import type { Device } from "../gpu/device.ts";
 import { ValueError } from "../gpu/errors.ts";
 import type { KeyValueCache } from "../ops/attention/cache.ts";
 import { type DecodeOptions, decodePacked, type PrefillOptions, prefillPacked } from "../ops/attention/decode.ts";
+import { attentionWeights } from "../ops/attention/naive.ts";
 import { attentionPacked } from "../ops/attention/packed.ts";
 import { rotaryPacked } from "../ops/attention/rotary.ts";
 import { add } from "../ops/binary.ts";
+import { reshape } from "../ops/reshape.ts";
+import { split } from "../ops/slice.ts";
+import { permute } from "../ops/transpose.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { Dropout } from "./dropout.ts";
 import { type InitOptions, randomOf } from "./init.ts";
@@ -114,6 +118,17 @@ export class TransformerBlock extends Module {
 /** Attends causally to the batch alone, each token to itself and at most `window - 1` before it. */
 export function attendWithin(window: number): Attend {
   return (qkv, heads) => attentionPacked(qkv, heads, { causal: true, window });
+}
+
+/** As `attendWithin`, and hands out the weights of each head, [B, H, T, T], query by key. */
+export function attendSeen(window: number, see: (weights: Tensor<"f32">) => void): Attend {
+  return (qkv, heads) => {
+    const [batch = 0, length = 0, width = 0] = qkv.shape;
+    const parts = split(reshape(qkv, [batch, length, 3, heads, width / (3 * heads)]), [1, 1, 1], 2);
+    const [q, k] = parts.map((part) => permute(reshape(part, [batch, length, heads, -1]), [0, 2, 1, 3]));
+    see(attentionWeights(q as Tensor, k as Tensor, { causal: true, window }));
+    return attendWithin(window)(qkv, heads);
+  };
 }
 
 const attendCausally: Attend = (qkv, heads) => attentionPacked(qkv, heads, { causal: true });

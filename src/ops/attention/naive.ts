@@ -22,15 +22,10 @@ export function naiveAttention(
 ): Tensor<"f32"> {
   const plan = laidOut("naiveAttention", q, k, v, options);
   const { device } = q;
-  const { batch, heads, keyHeads, queries, keys, size } = plan;
-  // The query heads of a group follow each other, so that they are one matrix to its key head.
-  const rows = keyHeads === 0 ? 0 : (heads / keyHeads) * queries;
-  const matrices = batch * keyHeads;
-  const p = empty(device, [batch, heads, queries, keys]);
-  product(device, { a: q, b: k, out: p, M: rows, N: keys, K: size, batch: matrices, transposeB: true });
-  const [mask, slopes] = constantsOf(plan, q);
+  const { keys, size } = plan;
+  const { rows, matrices } = matricesOf(plan);
+  const p = weightsOf(plan, q, k);
   const { params, groups, knobs } = launch(q, plan);
-  if (keys > 0) device.dispatch(scoresKernel, "forward", { s: p, mask, slopes }, params, groups, knobs);
   const out = empty(device, q.shape);
   product(device, { a: p, b: v, out, M: rows, N: size, K: keys, batch: matrices });
   record("naiveAttention", [out], [q, k, v], [q, k, v, p], ([dy], _sink, [q, k, v, p]) => {
@@ -49,6 +44,34 @@ export function naiveAttention(
   });
   p.dispose();
   return out;
+}
+
+/**
+ * What attention weights the values with, softmax(scale q k): each row has the sum 1, or 0 where a query sees no key. For
+ * looking at; `attention` never stores them. Without gradient.
+ * @param q [B, H, Tq, D]
+ * @param k [B, Hkv, Tk, D]
+ * @returns [B, H, Tq, Tk]
+ */
+export function attentionWeights(q: Tensor, k: Tensor, options: Omit<AttentionOptions, "form"> = {}): Tensor<"f32"> {
+  return weightsOf(laidOut("attentionWeights", q, k, k, options), q, k);
+}
+
+/** The query heads of a group follow each other, so that they are one matrix to its key head. */
+function matricesOf({ batch, heads, keyHeads, queries }: Plan): { readonly rows: number; readonly matrices: number } {
+  return { rows: keyHeads === 0 ? 0 : (heads / keyHeads) * queries, matrices: batch * keyHeads };
+}
+
+function weightsOf(plan: Plan, q: Tensor, k: Tensor): Tensor<"f32"> {
+  const { device } = q;
+  const { batch, heads, queries, keys, size } = plan;
+  const { rows, matrices } = matricesOf(plan);
+  const p = empty(device, [batch, heads, queries, keys]);
+  product(device, { a: q, b: k, out: p, M: rows, N: keys, K: size, batch: matrices, transposeB: true });
+  const [mask, slopes] = constantsOf(plan, q);
+  const { params, groups, knobs } = launch(q, plan);
+  if (keys > 0) device.dispatch(scoresKernel, "forward", { s: p, mask, slopes }, params, groups, knobs);
+  return p;
 }
 
 function launch(
