@@ -14,7 +14,7 @@ h1 { margin: 0 } h2 { margin: 2.5rem 0 .75rem }
 table { border-collapse: collapse; font-size: 12.5px; width: 100%; font-variant-numeric: tabular-nums }
 th, td { padding: .25rem .5rem; border-bottom: 1px solid #e3e8ed; text-align: right; white-space: nowrap }
 th { position: sticky; top: 0; background: #f5f7f9; font-weight: 600 }
-th:first-child, td:first-child { text-align: left; position: sticky; left: 0; background: inherit } tbody tr { background: #fff }
+th:first-child, td:first-child { text-align: left; position: sticky; left: 0 } td:first-child { background: inherit } tbody tr { background: #fff }
 tbody tr:hover { background: #f5f7f9 }
 td.error { text-align: left; color: #b00020; white-space: normal }
 svg { max-width: 100%; height: auto }`;

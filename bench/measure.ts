@@ -51,7 +51,8 @@ const TICKS = 50;
 const SHORTEST_MS = 10;
 /** Longest sample: a page must stay responsive, and a watchdog quiet. */
 const LONGEST_MS = 250;
-const MOST_REPEATS = 256;
+/** Runs that make 50 ticks of 100 us, the coarsest clock, of a launch of 2 us. */
+const MOST_REPEATS = 2560;
 /** Rows of replays for the time of JavaScript, replays in a row, and the share of the line's budget that they may take. */
 const SCRIPT_ROWS = 25;
 const MOST_REPLAYS = 64;

@@ -12,7 +12,7 @@ function machineOf(device: Device, clock: Clock): Machine {
   const { vendor, architecture, device: model, description } = device.info;
   const adapter = [...new Set([vendor, architecture, model, description])].filter(Boolean).join(" ");
   return {
-    adapter: adapter || "unnamed adapter",
+    adapter: device.software ? adapter.toUpperCase() : adapter || "unnamed adapter",
     software: device.software,
     features: [...device.gpu.features].sort(),
     clock,

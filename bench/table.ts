@@ -106,9 +106,13 @@ export function comparisonRows(comparisons: readonly Comparison[]): string[][] {
   return comparisons.map(({ name, ratio, verdict }) => [name, ratio === null ? "-" : `${digits(ratio)}x`, verdict]);
 }
 
+/** As `digits`, but with an exponent where they would show nothing but zeros. */
+const shown = (value: number): string =>
+  value !== 0 && Math.abs(value) < 1e-3 ? value.toExponential(1) : digits(value);
+
 /** A scenario's rows under its columns. */
 export function scenarioCells(columns: readonly Column[], rows: readonly Row[]): string[][] {
   const show = (value: Row[string] | undefined) =>
-    typeof value === "number" ? (Number.isInteger(value) ? `${value}` : digits(value)) : (value ?? "-");
+    typeof value === "number" ? (Number.isInteger(value) ? `${value}` : shown(value)) : (value ?? "-");
   return rows.map((row) => columns.map(({ name }) => show(row[name])));
 }

@@ -4,11 +4,15 @@ import type { Device } from "../src/gpu/device.ts";
 import type { Plan } from "../src/gpu/plan.ts";
 import type { LanguageModel } from "../src/models/language.ts";
 import { createModel, modelKind } from "../src/models/registry.ts";
+import type { ModelState } from "../src/models/state.ts";
+import { concat } from "../src/ops/concat.ts";
 import { crossEntropy } from "../src/ops/crossEntropy.ts";
+import { slice } from "../src/ops/slice.ts";
 import { AdamW } from "../src/optim/adam.ts";
 import { capture } from "../src/tensor/capture.ts";
 import { tensor } from "../src/tensor/create.ts";
 import { Random } from "../src/tensor/philox.ts";
+import type { Tensor } from "../src/tensor/tensor.ts";
 import { summarise } from "./statistics.ts";
 
 export const VOCAB = 64;
@@ -23,11 +27,28 @@ export interface TrainingStep {
   dispose(): void;
 }
 
+/** The loss of a model that sees all tokens at once. */
+const atOnce = (model: LanguageModel, ids: Tensor, targets: Tensor): Tensor =>
+  crossEntropy(model.forward(ids).logits, targets);
+
+/** The same loss by one forward pass a token, which hands its state on. */
+export function tokenByToken(model: LanguageModel, ids: Tensor, targets: Tensor): Tensor {
+  const pieces: Tensor[] = [];
+  let state: ModelState | undefined;
+  for (let t = 0; t < (ids.shape[1] as number); t++) {
+    const { logits, state: next } = model.forward(slice(ids, 1, t, t + 1), state);
+    pieces.push(logits);
+    state = next;
+  }
+  return crossEntropy(concat(pieces, 1), targets);
+}
+
 /** Forward, backward, clipping and update of a small model on B texts of T tokens, captured. */
 export async function trainingStep(
   device: Device,
   kind: string,
   { width, B, T }: { width: number; B: number; T: number },
+  lossOf = atOnce,
 ): Promise<TrainingStep> {
   const model = smallModel(device, kind, width, T);
   const optimizer = new AdamW(model.parameters(), { lr: 1e-3, maxNorm: 1 });
@@ -41,7 +62,7 @@ export async function trainingStep(
   const [inputs, targets] = [ids(), ids()];
   const plan = await capture(device, () => {
     optimizer.zeroGrad();
-    backward(crossEntropy(model.forward(inputs).logits, targets));
+    backward(lossOf(model, inputs, targets));
     optimizer.step();
     return null;
   });

@@ -15,7 +15,7 @@ import type { Row, Scenario } from "./scenario.ts";
 
 const SYMBOLS = 8;
 const HIDDEN = 64;
-const BATCH = 64;
+const BATCH = 32;
 const EVERY = 25;
 
 interface Task {
@@ -49,7 +49,7 @@ async function learn(
   const options = { inputSize: SYMBOLS + 1, hiddenSize: HIDDEN, random: new Random(5) };
   const layer = kind === "LSTM" ? new LSTM(device, options) : new RNN(device, options);
   const head = new Linear(device, HIDDEN, SYMBOLS, { random: new Random(6) });
-  const optimizer = new Adam([...layer.parameters(), ...head.parameters()], { lr: 3e-3, maxNorm: 1 });
+  const optimizer = new Adam([...layer.parameters(), ...head.parameters()], { lr: 5e-3, maxNorm: 1 });
   const [x, targets] = [keep(empty(device, [T, BATCH, SYMBOLS + 1])), keep(empty(device, [BATCH], "i32"))];
   if (kind === "LSTM") {
     const bias = new Float32Array(4 * HIDDEN).fill(3, HIDDEN, 2 * HIDDEN); // an open forget gate, as practice has it
@@ -96,7 +96,7 @@ export const scenario: Scenario = {
   ],
   pictures: [{ mark: "line", x: "step", y: "right", series: "kind" }],
   async run(device, { quick, progress }) {
-    const task = quick ? { T: 6, steps: 50 } : { T: 64, steps: 400 };
+    const task = quick ? { T: 6, steps: 50 } : { T: 32, steps: 250 };
     const rows: Row[] = [];
     for (const kind of ["RNN", "LSTM"] as const) {
       progress(kind);

@@ -12,7 +12,7 @@ import type { Row, Scenario } from "./scenario.ts";
 const HIDDEN = 64;
 const BATCH = 8;
 /** What practice gives an LSTM's forget gate, so that it keeps its cell until it learns to forget (Jozefowicz et al. 2015). */
-const FORGET_BIAS = 4;
+const FORGET_BIAS = 3;
 
 /** Norm of d(sum of the last hidden state) / d(input), a step. */
 async function gradientNorms(device: Device, kind: "rnn" | "lstm", T: number): Promise<number[]> {

@@ -1,6 +1,6 @@
 import { backward } from "../../src/autograd/backward.ts";
 import type { Device } from "../../src/gpu/device.ts";
-import { empty, tensor } from "../../src/tensor/create.ts";
+import { tensor } from "../../src/tensor/create.ts";
 import type { Random } from "../../src/tensor/philox.ts";
 import type { Shape } from "../../src/tensor/shape.ts";
 import { sizeOf } from "../../src/tensor/shape.ts";
@@ -24,14 +24,18 @@ export function classes(device: Device, random: Random, size: number, count: num
   return { values, on: tensor(device, values) };
 }
 
-/** An operation with its gradients: y, then the gradient of each leaf for the upstream gradient dy. */
+/**
+ * An operation with its gradients: y, then the gradient of each leaf for the upstream gradient dy. Leaves take over what
+ * backward made, as the tensors inside a model do; a gradient kept from before would be copied into.
+ */
 export function withGradients(leaves: readonly Tensor<"f32">[], op: () => Tensor, dy?: Tensor): () => Tensor[] {
-  for (const leaf of leaves) {
-    leaf.requiresGrad = true;
-    leaf.gradSlot = empty(leaf.device, leaf.shape);
-  }
+  for (const leaf of leaves) leaf.requiresGrad = true;
   return () => {
-    for (const leaf of leaves) leaf.gradValid = false;
+    for (const leaf of leaves) {
+      leaf.gradSlot?.dispose();
+      leaf.gradSlot = null;
+      leaf.gradValid = false;
+    }
     const y = op();
     backward(y, dy);
     return [y, ...leaves.map((leaf) => leaf.gradSlot as Tensor)];

@@ -9,7 +9,7 @@ import { type Roofline, standing } from "../../bench/roofline/roofline.ts";
 import { SCENARIOS } from "../../bench/scenarios/all.ts";
 import { commonDivisor, summarise } from "../../bench/statistics.ts";
 import { LINES } from "../../bench/suite/lines.ts";
-import { digits } from "../../bench/table.ts";
+import { digits, scenarioCells } from "../../bench/table.ts";
 import { describe as describeKernel } from "../../kernels/describe.ts";
 
 describe("statistics", () => {
@@ -31,6 +31,7 @@ describe("repetitions of a sample", () => {
     ["fifty ticks of a coarse clock", 0.1, coarse, 33],
     ["one run that is long enough", 20, coarse, 1],
     ["never longer than a page may freeze", 400, coarse, 1],
+    ["fifty ticks of 100 us of a launch of 2 us", 0.002, { ...coarse, tickNs: 1e5 }, 2500],
     ["ten milliseconds without timestamps", 1, { method: "submit to done", tickNs: 0 } as Clock, 10],
   ])("span %s", (_, runMs, clock, repeats) => {
     expect(repeatsFor(runMs, clock)).toBe(repeats);
@@ -143,6 +144,8 @@ fn forward(@builtin(global_invocation_id) id: vec3u) { y[id.x] = x[ids[id.x]].x 
 
 test("numbers are shown with three digits", () => {
   expect([0, 0.01234, 1.2345, 123.45, 98765].map(digits)).toEqual(["0", "0.0123", "1.23", "123", "98765"]);
+  const columns = [{ name: "norm", label: "norm" }];
+  expect(scenarioCells(columns, [{ norm: 1.25e-9 }, { norm: 64 }, {}])).toEqual([["1.3e-9"], ["64"], ["-"]]);
 });
 
 test("every line has a name of its own, and bytes", () => {
