@@ -8,6 +8,7 @@ import { hold } from "../tensor/view.ts";
 import { type Edge, type Grad, type GradSink, type GraphNode, slotOf } from "./graph.ts";
 import { noGrad } from "./mode.ts";
 
+/** How `backward` treats the graph. */
 export interface BackwardOptions {
   /** Keep the graph, so that backward can run over it again (gradients then add up). */
   readonly retainGraph?: boolean;

@@ -12,7 +12,7 @@ import { enableGrad, noGrad } from "./mode.ts";
  * Source: Chen, Xu, Zhang, Guestrin 2016, https://arxiv.org/abs/1604.06174.
  * @param fn pure but for the generators that it draws from. It may use parameters from outside, which get their gradients and must
  * live until backward; computed tensors that need a gradient must come in through `inputs`.
- * @param inputs those that require a gradient get one
+ * @param inputs tensors of any shape; those that require a gradient get one
  */
 export function checkpoint<I extends readonly Tensor[], R extends Tensor | readonly Tensor[]>(
   fn: (...inputs: I) => R,

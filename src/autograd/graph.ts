@@ -113,7 +113,7 @@ export interface RecordOptions {
 /**
  * Attaches an operation to the graph: `outputs` were computed from `inputs`, and `backward` tells how
  * gradients flow. Does nothing if no input requires a gradient or inside `noGrad`.
- * @param saved tensors whose values `backward` reads; they stay alive until it ran
+ * @param saved tensors, of any shape, whose values `backward` reads; they stay alive until it ran
  */
 export function record<S extends readonly Tensor[]>(
   name: string,
@@ -137,7 +137,7 @@ export function slotOf(tensor: Tensor): number {
   return slots.get(tensor) ?? 0;
 }
 
-/** The same values, cut off from the graph: no gradient flows back through the result. */
+/** The same values in the same shape, cut off from the graph: no gradient flows back through the result. */
 export function detach<T extends Tensor>(tensor: T): T {
   tensor.check("detach");
   return share(tensor) as T;

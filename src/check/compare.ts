@@ -15,6 +15,7 @@ export interface Comparison {
   readonly rtol: number;
 }
 
+/** How close two results have to be, and how a gradient is differenced. */
 export interface CompareOptions {
   /** Allowed difference, whatever the size of the expected number; default 1e-5, and 1e-4 for gradients. */
   readonly atol?: number;

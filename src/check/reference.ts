@@ -6,6 +6,7 @@ export interface Ref {
   readonly data: Float64Array;
 }
 
+/** A tensor on the host in float64: values in row-major order, or a rule that gives them by index. */
 export function ref(shape: Shape, data: ArrayLike<number> | ((i: number) => number)): Ref {
   const size = shape.reduce((product, n) => product * n, 1);
   return {

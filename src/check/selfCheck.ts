@@ -35,6 +35,7 @@ export const checks: readonly Check[] = [
   ...trainings,
 ];
 
+/** What `selfCheck` runs, and whom it tells. */
 export interface SelfCheckOptions {
   /** Which checks run; default all. */
   readonly checks?: readonly Check[];

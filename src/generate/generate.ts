@@ -3,6 +3,7 @@ import type { LanguageModel } from "../models/language.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { type GenerateTokensOptions, Session } from "./session.ts";
 
+/** What `generate` writes, and how. */
 export interface GenerateOptions extends GenerateTokensOptions {
   /** Text to continue; empty: the start of a line. */
   readonly prompt?: string;

@@ -13,6 +13,7 @@ import { tensor, zeros } from "../tensor/create.ts";
 import { keep, scope } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 
+/** How many tokens a session generates, and how they are drawn. */
 export interface GenerateTokensOptions extends SamplingOptions {
   /** Tokens to generate; default 256. */
   readonly maxTokens?: number;

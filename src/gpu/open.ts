@@ -1,6 +1,7 @@
 import { Device } from "./device.ts";
 import { GpuUnavailableError, ValueError } from "./errors.ts";
 
+/** Which device is opened, and what is asked of it. */
 export interface OpenOptions {
   /** A device of your own; the engine then never destroys it. Its limits and features are used as they are. */
   readonly device?: GPUDevice;

@@ -23,6 +23,7 @@ export const DTYPE_BYTES = {
   F64: 8,
 } as const;
 
+/** Element types of a safetensors file. */
 export type FileDType = keyof typeof DTYPE_BYTES;
 
 /** Longest header that a reader accepts, in bytes. */
@@ -41,6 +42,7 @@ export interface FileTensor {
   readonly data: Uint8Array<ArrayBuffer>;
 }
 
+/** A safetensors file as read: its free text, and its tensors by name. */
 export interface SafetensorsFile {
   readonly metadata: Record<string, string>;
   readonly tensors: Map<string, FileTensor>;

@@ -11,6 +11,7 @@ export interface Progress {
   readonly total: number | null;
 }
 
+/** How a file is read. */
 export interface ReadOptions {
   /** Told at the start, about every 128 KiB, and at the end. */
   readonly onProgress?: ((progress: Progress) => void) | undefined;

@@ -11,6 +11,7 @@ export interface ModelConfig {
   readonly [option: string]: string | number | boolean;
 }
 
+/** What the parallel form gives. */
 export interface Forward {
   /** [B, T, V] */
   readonly logits: Tensor<"f32">;
@@ -18,6 +19,7 @@ export interface Forward {
   readonly state: ModelState;
 }
 
+/** Options of the parallel form. */
 export interface ForwardOptions {
   /**
    * [B] u32 or i32: tokens of each text in a batch padded on the right. Padding changes nothing: the state is that after

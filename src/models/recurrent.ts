@@ -16,6 +16,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import type { Decoder, Forward, ForwardOptions, LanguageModel, ModelConfig } from "./language.ts";
 import { ModelState, zeroState } from "./state.ts";
 
+/** Sizes of a `RecurrentLanguageModel`. */
 export interface RecurrentConfig extends ModelConfig {
   readonly kind: "rnn" | "gru" | "lstm";
   readonly embeddingSize: number;

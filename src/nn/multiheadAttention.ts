@@ -13,6 +13,7 @@ import { constantInit, type InitOptions, randomOf, uniformInit } from "./init.ts
 import { Linear } from "./linear.ts";
 import { Module, type Parameter } from "./module.ts";
 
+/** Sizes of a `MultiheadAttention`. */
 export interface MultiheadAttentionOptions extends InitOptions {
   /** Width of queries, keys, values and the result, E. */
   readonly embedDim: number;

@@ -5,6 +5,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { constantInit } from "./init.ts";
 import { Module, type Parameter } from "./module.ts";
 
+/** Options of the norms. */
 export interface NormOptions {
   /** Added to the variance; default 1e-5. */
   readonly eps?: number;

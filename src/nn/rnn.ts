@@ -14,6 +14,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { type InitOptions, randomOf, uniformInit } from "./init.ts";
 import { Module, type Parameter } from "./module.ts";
 
+/** Sizes and variants of a recurrent layer, as in PyTorch. */
 export interface RecurrentModuleOptions extends InitOptions {
   readonly inputSize: number;
   readonly hiddenSize: number;
@@ -36,6 +37,7 @@ export interface RecurrentState {
   readonly c: Tensor<"f32"> | null;
 }
 
+/** What a recurrent layer gives. */
 export interface RecurrentOutput {
   /** Hidden states of the last layer at all steps: [T, B, D H] or [B, T, D H]. */
   readonly output: Tensor<"f32">;
@@ -43,6 +45,7 @@ export interface RecurrentOutput {
   readonly state: RecurrentState;
 }
 
+/** Options of a recurrent layer's forward pass. */
 export type RecurrentForwardOptions = Pick<RecurrentOptions, "lengths" | "form">;
 
 /** Weights of one layer in one direction. */

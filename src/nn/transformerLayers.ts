@@ -8,6 +8,7 @@ import { Module } from "./module.ts";
 import { type AttendOptions, MultiheadAttention } from "./multiheadAttention.ts";
 import { LayerNorm } from "./norm.ts";
 
+/** Sizes and variants of a Transformer layer, as in PyTorch. */
 export interface TransformerLayerOptions extends InitOptions {
   /** Width, E. */
   readonly dModel: number;
@@ -97,6 +98,7 @@ export class TransformerEncoderLayer extends TransformerLayer {
   }
 }
 
+/** What a `TransformerDecoderLayer` sees. */
 export interface DecoderLayerOptions {
   /** What a target position sees of the target; default causal. */
   readonly target?: AttendOptions;

@@ -101,44 +101,44 @@ function fail(name: Name): never {
   throw new ValueError(`${name}: both operands are numbers; make one of them a tensor`);
 }
 
-/** a + b with NumPy broadcasting. */
+/** a + b of any shapes that broadcast as in NumPy. */
 export function add(a: Operand, b: Operand): Tensor<"f32"> {
   if (typeof a === "number") return typeof b === "number" ? fail("add") : affine(b, 1, a);
   return typeof b === "number" ? affine(a, 1, b) : binary("add", a, b);
 }
 
-/** a - b with NumPy broadcasting. */
+/** a - b of any shapes that broadcast as in NumPy. */
 export function sub(a: Operand, b: Operand): Tensor<"f32"> {
   if (typeof a === "number") return typeof b === "number" ? fail("sub") : affine(b, -1, a);
   return typeof b === "number" ? affine(a, 1, -b) : binary("sub", a, b);
 }
 
-/** a * b with NumPy broadcasting. */
+/** a * b of any shapes that broadcast as in NumPy. */
 export function mul(a: Operand, b: Operand): Tensor<"f32"> {
   if (typeof a === "number") return typeof b === "number" ? fail("mul") : affine(b, a);
   return typeof b === "number" ? affine(a, b) : binary("mul", a, b);
 }
 
-/** a / b with NumPy broadcasting. */
+/** a / b of any shapes that broadcast as in NumPy. */
 export function div(a: Operand, b: Operand): Tensor<"f32"> {
   if (typeof b === "number") return typeof a === "number" ? fail("div") : affine(a, 1 / b);
   return typeof a === "number" ? mul(a, reciprocal(b)) : binary("div", a, b);
 }
 
-/** The larger of a and b with NumPy broadcasting; a NaN of either stays. Each gets half of the gradient where they are equal. */
+/** The larger of a and b, of any shapes that broadcast as in NumPy; a NaN of either stays. Each gets half of the gradient where they are equal. */
 export function maximum(a: Operand, b: Operand): Tensor<"f32"> {
   if (typeof a === "number") return typeof b === "number" ? fail("maximum") : withNumber("maximum", b, a);
   return typeof b === "number" ? withNumber("maximum", a, b) : binary("maximum", a, b);
 }
 
-/** The smaller of a and b; otherwise as `maximum`. */
+/** The smaller of a and b, of any shapes that broadcast; otherwise as `maximum`. */
 export function minimum(a: Operand, b: Operand): Tensor<"f32"> {
   if (typeof a === "number") return typeof b === "number" ? fail("minimum") : withNumber("minimum", b, a);
   return typeof b === "number" ? withNumber("minimum", a, b) : binary("minimum", a, b);
 }
 
 /**
- * a to the power of b with NumPy broadcasting; NaN for a negative base with a fractional exponent. Finite: 0 to a negative power is 3.4e38.
+ * a to the power of b, of any shapes that broadcast as in NumPy; NaN for a negative base with a fractional exponent. Finite: 0 to a negative power is 3.4e38.
  * No gradient flows to the exponent where the base is 0 or less.
  */
 export function pow(a: Tensor, b: Operand): Tensor<"f32"> {

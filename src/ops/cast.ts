@@ -9,7 +9,7 @@ import { reshape } from "./reshape.ts";
 const bounds = { i32: [-2147483648, 2147483520], u32: [0, 4294967040], f32: [0, 0] } as const;
 
 /**
- * The elements as another number type. From f32, fractions are cut off towards 0 and numbers outside the range take its nearest end; from one
+ * The elements as another number type, in the same shape. From f32, fractions are cut off towards 0 and numbers outside the range take its nearest end; from one
  * whole type to the other the bits stay. Only f32 to f32 passes a gradient.
  */
 export function cast<D extends DType>(x: Tensor, dtype: D): Tensor<D> {

@@ -7,7 +7,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { checkFloats } from "./check.ts";
 
 /**
- * Sets each element to 0 with probability p and multiplies the others by 1 / (1 - p). p = 0 returns x itself. No mask is
+ * Sets each element, of any shape, to 0 with probability p and multiplies the others by 1 / (1 - p). p = 0 returns x itself. No mask is
  * kept: backward draws the same numbers again, so the generator must not advance between forward and backward.
  * In evaluation, do not call it.
  * @throws ValueError if p is outside 0..1

@@ -7,6 +7,7 @@ import { show } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { checkHalfWeight } from "./half.ts";
 
+/** Options of `embedding`. */
 export interface EmbeddingOptions {
   /** Id whose row gets no gradient; its values are looked up as any other's. */
   readonly paddingIdx?: number;

@@ -7,7 +7,7 @@ import { bytesOf, Tensor } from "../tensor/tensor.ts";
 import { checkFloats } from "./check.ts";
 
 /**
- * The same numbers stored as halves (f16), two to a word, in half the memory and on any device: rounded to nearest, ties to
+ * The same numbers, of any shape, stored as halves (f16), two to a word, in half the memory and on any device: rounded to nearest, ties to
  * even; beyond 65504 they become that. Arithmetic stays f32. `matmul` takes such a tensor as b, `linear` and `embedding` as
  * weight; other operations refuse it. It has no gradient.
  * @throws ShapeError if `x` does not hold f32
@@ -22,7 +22,7 @@ export function toHalf(x: Tensor): Tensor<"f32"> {
   return packed;
 }
 
-/** The numbers of a tensor stored as halves as f32 again: a copy that every operation reads. It has no gradient. */
+/** The numbers of a tensor of any shape stored as halves as f32 again: a copy that every operation reads. It has no gradient. */
 export function toFull(halves: Tensor): Tensor<"f32"> {
   halves.check("toFull", true);
   if (!halves.half)

@@ -11,6 +11,7 @@ import { checkHalfWeight } from "./half.ts";
 import { type FusedActivation, product } from "./product.ts";
 import { activate, activationNumber } from "./unary.ts";
 
+/** Options of `linear`. */
 export interface LinearOptions {
   /** Applied to the result without a launch of its own. */
   readonly activation?: FusedActivation;

@@ -8,6 +8,7 @@ import { sumOnto } from "./fold.ts";
 import { checkHalfWeight } from "./half.ts";
 import { type Product, product, type Steps } from "./product.ts";
 
+/** Options of `matmul`. */
 export interface MatmulOptions {
   /** a is [..., K, M]. */
   readonly transposeA?: boolean;

@@ -9,6 +9,7 @@ import { stretch } from "./expand.ts";
 import { BLOCK, type Columns, columnsOf, heightOf, reduceColumns, sumAxes, sumOnto } from "./fold.ts";
 import { reshape } from "./reshape.ts";
 
+/** Options of reductions. */
 export interface ReduceOptions {
   /** Leave the reduced axes in place with size 1. */
   readonly keepDims?: boolean;
@@ -58,13 +59,13 @@ function stretchFrom(dy: Tensor, kept: Shape, shape: Shape, scale: number): Tens
   return dx;
 }
 
-/** Sum over `axes` (default: all); 0 where there is nothing to sum. Deterministic. */
+/** Sum over `axes` (default: all, giving shape []); 0 where there is nothing to sum. Deterministic. */
 export function sum(x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor<"f32"> {
   return scaledSum("sum", x, plan("sum", x, axes, options), 1);
 }
 
 /**
- * Mean over `axes` (default: all).
+ * Mean over `axes` (default: all, giving shape []).
  * @throws ShapeError if there is nothing to average
  */
 export function mean(x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor<"f32"> {
@@ -89,14 +90,14 @@ export function sumTo(x: Tensor, shape: Shape): Tensor<"f32"> {
 }
 
 /**
- * Largest element over `axes` (default: all). NaN counts as larger than any number. The gradient goes to the first of equals.
+ * Largest element over `axes` (default: all, giving shape []). NaN counts as larger than any number. The gradient goes to the first of equals.
  * @throws ShapeError if there is nothing to compare
  */
 export function max(x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor<"f32"> {
   return extreme("max", x, axes, options);
 }
 
-/** Smallest element over `axes` (default: all); otherwise as `max`. */
+/** Smallest element over `axes` (default: all, giving shape []); otherwise as `max`. */
 export function min(x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tensor<"f32"> {
   return extreme("min", x, axes, options);
 }

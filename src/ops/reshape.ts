@@ -17,13 +17,13 @@ export function reshape<D extends DType>(x: Tensor<D>, shape: Shape): Tensor<D> 
   return y;
 }
 
-/** A view with an axis of size 1 put in before `axis`; -1 puts it last. */
+/** A view of shape [.., 1, ..] with an axis put in before `axis`; -1 puts it last. */
 export function unsqueeze<D extends DType>(x: Tensor<D>, axis: number): Tensor<D> {
   const at = axisOf(axis, x.shape.length + 1, "unsqueeze");
   return reshape(x, x.shape.toSpliced(at, 0, 1));
 }
 
-/** A view with the axes from `start` to `end` (inclusive) merged into one; by default all of them. */
+/** A view of shape [.., product, ..] with the axes from `start` to `end` (inclusive) merged into one; by default all of them. */
 export function flatten<D extends DType>(x: Tensor<D>, start = 0, end = -1): Tensor<D> {
   if (x.shape.length === 0) return reshape(x, [1]);
   const first = axisOf(start, x.shape.length, "flatten");

@@ -14,6 +14,7 @@ export type { SamplingOptions, SamplingSettings } from "./sampleOptions.ts";
 /** What the kernel writes in place of a token when the logits have a NaN, or none above -infinity. */
 export const NO_TOKEN = 0xffffffff;
 
+/** Sizes of a `Sampler`, and how it draws at first. */
 export interface SamplerOptions extends SamplingOptions {
   /** Rows of logits; default 1. */
   readonly batch?: number;

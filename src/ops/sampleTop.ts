@@ -13,7 +13,7 @@ export interface Top {
 }
 
 /**
- * The `count` largest elements along the last axis, equal ones by index; meant for small counts. Not recorded.
+ * The `count` largest elements along the last axis, [..., n] -> [..., count], equal ones by index; meant for small counts. Not recorded.
  * @throws ValueError unless count is from 1 to the size of the axis
  */
 export function topK(x: Tensor, count: number): Top {

@@ -7,7 +7,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { copyRows, matrixAt } from "./band.ts";
 
 /**
- * A copy of the elements from `start` to before `end` along `axis`. Both count from the end if negative and are cut to the
+ * A copy of the elements from `start` to before `end` along `axis`, [.., n, ..] -> [.., end - start, ..]. Both count from the end if negative and are cut to the
  * axis, as for arrays.
  */
 export function slice<D extends DType>(x: Tensor<D>, axis: number, start: number, end?: number): Tensor<D> {
@@ -45,7 +45,7 @@ function bound(index: number, size: number): number {
 }
 
 /**
- * Cuts x along `axis` into pieces of the given sizes. Cheaper to differentiate than slices one by one.
+ * Cuts x, of any shape, along `axis` into pieces of the given sizes. Cheaper to differentiate than slices one by one.
  * @throws ShapeError if the sizes do not add up to the axis
  */
 export function split<D extends DType>(x: Tensor<D>, sizes: readonly number[], axis = -1): Tensor<D>[] {
@@ -78,7 +78,7 @@ export function split<D extends DType>(x: Tensor<D>, sizes: readonly number[], a
 }
 
 /**
- * Cuts x along `axis` into `count` equal pieces.
+ * Cuts x, of any shape, along `axis` into `count` equal pieces.
  * @throws ShapeError if the axis does not divide by `count`
  */
 export function chunk<D extends DType>(x: Tensor<D>, count: number, axis = -1): Tensor<D>[] {

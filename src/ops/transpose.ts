@@ -31,7 +31,7 @@ export function permute<D extends DType>(x: Tensor<D>, order: readonly number[])
   return y;
 }
 
-/** Two axes swapped, by default the last two. */
+/** Two axes swapped, by default the last two: [..., m, n] -> [..., n, m]. A copy. */
 export function transpose<D extends DType>(x: Tensor<D>, first = -2, second = -1): Tensor<D> {
   const a = axisOf(first, x.shape.length, "transpose");
   const b = axisOf(second, x.shape.length, "transpose");

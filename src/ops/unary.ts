@@ -49,35 +49,42 @@ function unary(name: keyof typeof functions, x: Tensor, scale = 1, shift = 0): T
   return y;
 }
 
-/** scale * x + shift with numbers; in a captured function they are frozen. */
+/** scale * x + shift with numbers, x of any shape; in a captured function they are frozen. */
 export const affine = (x: Tensor, scale: number, shift = 0): Tensor<"f32"> => unary("affine", x, scale, shift);
+/** -x, of any shape. */
 export const neg = (x: Tensor): Tensor<"f32"> => unary("affine", x, -1, 0);
-/** e^x; finite for every finite x (3.3e38 above 88.7, 0 below -87). */
+/** e^x, of any shape; finite for every finite x (3.3e38 above 88.7, 0 below -87). */
 export const exp = (x: Tensor): Tensor<"f32"> => unary("exp", x);
-/** Natural logarithm; arguments below the smallest normal number, 1.2e-38, count as that. */
+/** Natural logarithm, of any shape; arguments below the smallest normal number, 1.2e-38, count as that. */
 export const log = (x: Tensor): Tensor<"f32"> => unary("log", x);
-/** Square root; negative arguments count as 0. */
+/** Square root, of any shape; negative arguments count as 0. */
 export const sqrt = (x: Tensor): Tensor<"f32"> => unary("sqrt", x);
+/** Absolute value, of any shape; slope 0 at 0. */
 export const abs = (x: Tensor): Tensor<"f32"> => unary("abs", x);
+/** x^2, of any shape. */
 export const square = (x: Tensor): Tensor<"f32"> => unary("square", x);
+/** 1 / x, of any shape. */
 export const reciprocal = (x: Tensor): Tensor<"f32"> => unary("reciprocal", x);
+/** Hyperbolic tangent, of any shape. */
 export const tanh = (x: Tensor): Tensor<"f32"> => unary("tanh", x);
+/** 1 / (1 + e^-x), of any shape. */
 export const sigmoid = (x: Tensor): Tensor<"f32"> => unary("sigmoid", x);
+/** max(x, 0), of any shape; slope 0 at 0. */
 export const relu = (x: Tensor): Tensor<"f32"> => unary("relu", x);
-/** relu(x)^2, as in RWKV's channel mix. */
+/** relu(x)^2, as in RWKV's channel mix, of any shape. */
 export const reluSquared = (x: Tensor): Tensor<"f32"> => unary("reluSquared", x);
-/** x Phi(x), exact form. */
+/** x Phi(x), the exact form of GELU, of any shape. Hendrycks and Gimpel 2016. */
 export const gelu = (x: Tensor): Tensor<"f32"> => unary("gelu", x);
-/** GELU by the tanh approximation of GPT-2. */
+/** GELU by the tanh approximation of GPT-2, of any shape. */
 export const geluTanh = (x: Tensor): Tensor<"f32"> => unary("geluTanh", x);
-/** x sigmoid(x), also called swish. */
+/** x sigmoid(x), also called swish, of any shape. */
 export const silu = (x: Tensor): Tensor<"f32"> => unary("silu", x);
-/** log(1 + e^x); the identity above 20, as in PyTorch. */
+/** log(1 + e^x), of any shape; the identity above 20, as in PyTorch. */
 export const softplus = (x: Tensor): Tensor<"f32"> => unary("softplus", x);
-/** log(sigmoid(x)) without cancellation. */
+/** log(sigmoid(x)) without cancellation, of any shape. */
 export const logSigmoid = (x: Tensor): Tensor<"f32"> => unary("logSigmoid", x);
 
-/** Applies an activation by name. */
+/** Applies an activation by name, to any shape. */
 export function activate(x: Tensor, activation: Activation): Tensor<"f32"> {
   return unary(activation, x);
 }

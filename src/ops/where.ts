@@ -24,7 +24,7 @@ function operand(x: Operand, beside: Tensor): { readonly value: Tensor; readonly
 }
 
 /**
- * Takes a where the mask is not 0 and b elsewhere, with NumPy broadcasting of all three. The value that is not taken may be
+ * Takes a where the mask is not 0 and b elsewhere, of any shapes; NumPy broadcasting of all three. The value that is not taken may be
  * NaN or infinite, and its gradient is 0.
  * @param mask u32 or i32
  */
@@ -80,9 +80,9 @@ function compare(name: string, op: number, a: Operand, b: Operand): Tensor<"u32"
   return result;
 }
 
-/** 1 where a < b, else 0, with NumPy broadcasting. */
+/** 1 where a < b, else 0; any shapes that broadcast as in NumPy. */
 export const less = (a: Operand, b: Operand): Tensor<"u32"> => compare("less", 0, a, b);
-/** 1 where a > b, else 0, with NumPy broadcasting. */
+/** 1 where a > b, else 0; any shapes that broadcast as in NumPy. */
 export const greater = (a: Operand, b: Operand): Tensor<"u32"> => compare("greater", 1, a, b);
-/** 1 where a equals b, else 0, with NumPy broadcasting. */
+/** 1 where a equals b, else 0; any shapes that broadcast as in NumPy. */
 export const equal = (a: Operand, b: Operand): Tensor<"u32"> => compare("equal", 2, a, b);

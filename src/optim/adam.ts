@@ -5,6 +5,7 @@ import type { FlatBuffer } from "./flat.ts";
 import type { ParameterGroup } from "./groups.ts";
 import { Optimizer, type OptimizerOptions } from "./optimizer.ts";
 
+/** Options of `Adam` and `AdamW`. */
 export interface AdamOptions extends OptimizerOptions {
   /** Decay rates of the first and second moment; default [0.9, 0.999]. */
   readonly betas?: readonly [number, number];

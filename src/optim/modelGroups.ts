@@ -2,6 +2,7 @@ import type { LanguageModel } from "../models/language.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import type { ParameterGroup } from "./groups.ts";
 
+/** Options of `optimizerGroups`. */
 export interface GroupOptions {
   /** Weight decay of the matrices; default 0.1. Everything else has none. */
   readonly weightDecay?: number;

@@ -8,6 +8,7 @@ import { CONTROL, CONTROL_WORDS } from "./control.ts";
 import { BLOCK, type FlatBuffer, flatten } from "./flat.ts";
 import { groupsOf, type ParameterGroup, type Rates, ratesOf, sameGroups, shownGroups } from "./groups.ts";
 
+/** What every optimizer takes. */
 export interface OptimizerOptions {
   /** Learning rate; change it with `setLr`. */
   readonly lr: number;

@@ -5,6 +5,7 @@ import type { FlatBuffer } from "./flat.ts";
 import type { ParameterGroup } from "./groups.ts";
 import { Optimizer, type OptimizerOptions } from "./optimizer.ts";
 
+/** Options of `SGD`. */
 export interface SGDOptions extends OptimizerOptions {
   readonly momentum?: number;
   readonly dampening?: number;

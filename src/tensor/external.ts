@@ -7,6 +7,7 @@ import { Tensor } from "./tensor.ts";
 /** Kernels read and write whole vectors of four. */
 const VECTOR_BYTES = 16;
 
+/** Options of `fromBuffer`. */
 export interface ExternalOptions<D extends DType> {
   /** Default f32. */
   readonly dtype?: D;
@@ -15,7 +16,7 @@ export interface ExternalOptions<D extends DType> {
 }
 
 /**
- * A tensor on a buffer of your own, for instance one that a renderer draws from. Operations read and write it in
+ * A tensor of any shape on a buffer of your own, for instance one that a renderer draws from. Operations read and write it in
  * place, nothing is copied, and `dispose` leaves the buffer alone; destroy it only after the tensor.
  *
  * Commands of yours that use the buffer run before or after the engine's in the order in which both are submitted:

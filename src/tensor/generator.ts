@@ -145,12 +145,12 @@ function draw<D extends "f32" | "u32">(
   return y;
 }
 
-/** Random numbers evenly spread over [low, high). */
+/** Random numbers evenly spread from low to below high, in any shape. */
 export function uniform(generator: Generator, shape: Shape, low = 0, high = 1): Tensor<"f32"> {
   return draw(generator, shape, "f32", "fill_uniform", low, high - low);
 }
 
-/** Normally distributed random numbers. */
+/** Normally distributed random numbers in any shape. */
 export function normal(generator: Generator, shape: Shape, mean = 0, deviation = 1): Tensor<"f32"> {
   return draw(generator, shape, "f32", "fill_normal", mean, deviation);
 }

@@ -8,13 +8,15 @@ type Chunk = string | Uint8Array;
 /** Text as a whole or in chunks, such as a file stream, a `Blob.stream()` or a response body; bytes are UTF-8. */
 export type TextSource = string | Iterable<Chunk> | AsyncIterable<Chunk> | ReadableStream<Chunk>;
 
+/** A text as token ids, with the tokenizer that made them. */
 export interface Encoded {
   readonly ids: Int32Array<ArrayBuffer>;
   readonly tokenizer: Tokenizer;
 }
 
 /**
- * Encodes a source chunk by chunk, so that the text as a whole is never held. Chunks may end within a character.
+ * Encodes a source chunk by chunk, so that the text as a whole is never held, but for tokenizers with a vocabulary of longer
+ * pieces. Chunks may end within a character.
  *
  * @param tokenizer a tokenizer; "bytes"; or "characters" for one of exactly the characters that occur
  * @throws FileError `text-not-utf8` if characters are wanted of bytes that are not UTF-8
@@ -39,7 +41,7 @@ export async function encodeSource(
       ? await collect(wholeCharacters(chunksOf(source)), (chunk) =>
           typeof chunk === "string" ? encode(chunk) : Int32Array.from(chunk),
         )
-      : await collect(textOf(source), encode);
+      : await collect(chosen instanceof CharTokenizer ? textOf(source) : joined(textOf(source)), encode);
   return { ids, tokenizer: chosen };
 }
 
@@ -88,6 +90,13 @@ async function* textOf(source: TextSource): AsyncGenerator<string> {
   };
   for await (const chunk of wholeCharacters(chunksOf(source))) yield typeof chunk === "string" ? chunk : decode(chunk);
   yield decode();
+}
+
+/** The text as a whole: a token of several characters may span any two chunks. */
+async function* joined(chunks: AsyncIterable<string>): AsyncGenerator<string> {
+  let text = "";
+  for await (const chunk of chunks) text += chunk;
+  yield text;
 }
 
 /** All ids of the chunks, one after the other. */

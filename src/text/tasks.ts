@@ -3,6 +3,7 @@ import { Random } from "../tensor/philox.ts";
 import { CharTokenizer } from "./characters.ts";
 import type { Corpus } from "./corpus.ts";
 
+/** Names of the algorithmic tasks. */
 export type TaskName = "copy" | "reverse" | "sort" | "add" | "brackets";
 
 /** A question of a task with its one right answer. */
@@ -72,6 +73,7 @@ function twoNumbers(random: Random, digits: number): string {
   return `${number()}+${number()}`;
 }
 
+/** The algorithmic tasks, easiest first. */
 export const tasks: readonly Task[] = [
   {
     name: "copy",
@@ -123,6 +125,7 @@ export function taskOf(name: string): Task {
   );
 }
 
+/** How many examples a task makes, and how long. */
 export interface TaskOptions {
   /** Fixes the examples; default 0. */
   readonly seed?: number;

@@ -25,6 +25,7 @@ export interface RunSettings {
   readonly validation?: number;
 }
 
+/** Options of a `TrainingRun`. */
 export interface RunOptions extends RunSettings {
   /** Continue the run that a checkpoint holds; its settings fill in for those left out. The text must be the same. */
   readonly resume?: TrainingRecord | null;

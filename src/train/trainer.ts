@@ -20,6 +20,7 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { type Batches, type BatchState, streamBatches } from "../text/batches.ts";
 import { HISTORY_CAPACITY, History, type StepRecord } from "./history.ts";
 
+/** What a `Trainer` trains, on what, and how. */
 export interface TrainerOptions {
   readonly model: LanguageModel;
   readonly optimizer: Optimizer;
@@ -39,6 +40,7 @@ export interface TrainerOptions {
   readonly captured?: boolean;
 }
 
+/** What happened since the last report. */
 export interface TrainReport {
   /** Optimizer steps done so far. */
   readonly step: number;

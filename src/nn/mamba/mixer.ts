@@ -10,6 +10,7 @@ import { constantInit, type InitOptions, randomOf, uniformInit } from "../init.t
 import { Linear } from "../linear.ts";
 import { Module, type Parameter } from "../module.ts";
 
+/** Sizes of a `MambaMixer`. */
 export interface MambaMixerOptions extends InitOptions {
   /** Width of the residual stream, C. */
   readonly channels: number;
@@ -25,6 +26,7 @@ export interface MambaMixerOptions extends InitOptions {
   readonly layers: number;
 }
 
+/** What a `MambaMixer` remembers of the steps before. */
 export interface MambaState {
   /** [B, K - 1, E]: what the convolution still sees of the steps before. */
   readonly conv: Tensor<"f32">;

@@ -7,6 +7,7 @@ import { Module } from "../module.ts";
 import { RMSNorm } from "../norm.ts";
 import { MultiScaleRetention, type RetentionOptions, type RetentionPlace, type RetentionTables } from "./retention.ts";
 
+/** Sizes of a `RetNetBlock`. */
 export interface RetNetBlockOptions extends RetentionOptions {
   /** Inner width of the feed-forward half, F. */
   readonly hiddenSize: number;

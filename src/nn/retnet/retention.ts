@@ -13,6 +13,7 @@ import { type InitOptions, randomOf } from "../init.ts";
 import { Linear } from "../linear.ts";
 import { Module } from "../module.ts";
 
+/** Sizes of a `MultiScaleRetention`. */
 export interface RetentionOptions extends InitOptions {
   /** Width of the residual stream, C. */
   readonly channels: number;

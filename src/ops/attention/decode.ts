@@ -18,6 +18,7 @@ import {
 import { launchForward } from "./launch.ts";
 import { type AttentionOptions, checkSlopes, planOf, scaleOf, windowOf } from "./plan.ts";
 
+/** Options of attention over a cache. */
 export interface DecodeOptions extends Pick<AttentionOptions, "scale" | "slopes"> {
   /** Tokens that a query sees, itself included; default all that the cache holds. */
   readonly window?: number;
@@ -25,6 +26,7 @@ export interface DecodeOptions extends Pick<AttentionOptions, "scale" | "slopes"
   readonly splits?: number;
 }
 
+/** Options of attention that fills a cache with several tokens at once. */
 export interface PrefillOptions extends DecodeOptions {
   /** [B] u32: tokens of each sequence in all, those `seen` before included; later ones are padding and stay out of the cache. */
   readonly lengths?: Tensor | null;

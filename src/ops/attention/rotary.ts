@@ -7,6 +7,7 @@ import { show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats } from "../check.ts";
 
+/** Options of rotary position embedding. */
 export interface RotaryOptions {
   /**
    * Tokens that went before the first one; default 0. A tensor, [1] or [B] of u32 or f32, is data that a captured step

@@ -8,6 +8,7 @@ import { checkFloats } from "../check.ts";
 import { placeOf } from "../wkv/place.ts";
 import { layOut, makeRegion, windowOf } from "../wkv/region.ts";
 
+/** Options of `causalConv1d`. */
 export interface CausalConvOptions {
   /** [C] */
   readonly bias?: Tensor | null;

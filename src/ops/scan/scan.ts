@@ -13,6 +13,7 @@ import { reshape } from "../reshape.ts";
 import { placeOf } from "../wkv/place.ts";
 import { layOut, makeRegion, windowOf } from "../wkv/region.ts";
 
+/** Options of `selectiveScan`. */
 export interface ScanOptions {
   /** [E]: adds D u to the result. */
   readonly D?: Tensor | null;

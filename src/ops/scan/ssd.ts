@@ -7,6 +7,7 @@ import { reshape } from "../reshape.ts";
 import { fadingAttention } from "../retention/fading.ts";
 import { transpose } from "../transpose.ts";
 
+/** Options of `ssd`. */
 export interface SsdOptions {
   /** [H]: adds D x to the result. */
   readonly D?: Tensor | null;
