@@ -5,6 +5,7 @@ import { type DeviceActions, deviceActions, deviceEvents } from "./actions/devic
 import { type FileActions, fileActions } from "./actions/files.ts";
 import { type LibraryActions, libraryActions, libraryEvents } from "./actions/library.ts";
 import { type LinkActions, linkActions } from "./actions/link.ts";
+import { type LookActions, lookActions } from "./actions/look.ts";
 import { type SettingsActions, settingsActions } from "./actions/settings.ts";
 import { type TalkActions, talkActions, talkEvents } from "./actions/talk.ts";
 import { type TextActions, textActions } from "./actions/texts.ts";
@@ -24,7 +25,8 @@ export interface Actions
     LibraryActions,
     LinkActions,
     CompareActions,
-    CheckActions {}
+    CheckActions,
+    LookActions {}
 
 export function createActions(state: State): Actions {
   const client = startWorker((event) => (events[event.kind] as (event: Event) => void)(event));
@@ -50,6 +52,7 @@ export function createActions(state: State): Actions {
     ...library,
     ...linkActions(context, settings, texts),
     ...checkActions(context),
+    ...lookActions(context),
     ...compareActions(context, training),
   };
 }

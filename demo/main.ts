@@ -5,6 +5,7 @@ import { mountCompare } from "./ui/compare.ts";
 import { mountDevice } from "./ui/device.ts";
 import { mountDrop } from "./ui/drop.ts";
 import { mountLink } from "./ui/link.ts";
+import { mountLook } from "./ui/look.ts";
 import { mountLoss } from "./ui/loss.ts";
 import { mountMeters } from "./ui/meters.ts";
 import { mountRuns } from "./ui/runs.ts";
@@ -31,6 +32,7 @@ mountTalk(state, actions);
 mountCompare(state, actions);
 mountRuns(state, actions);
 mountCheck(state, actions);
+mountLook(state, actions);
 mountDrop(actions);
 
 document.addEventListener("visibilitychange", () => {

@@ -13,6 +13,7 @@ import type { DeviceCalls, DeviceEvent } from "./protocol/device.ts";
 import type { Failure } from "./protocol/failure.ts";
 import type { FileCalls } from "./protocol/files.ts";
 import type { LibraryCalls, LibraryEvent } from "./protocol/library.ts";
+import type { LookCalls } from "./protocol/look.ts";
 import type { SettingsCalls } from "./protocol/settings.ts";
 import type { TalkCalls, TalkEvent } from "./protocol/talk.ts";
 import type { TextCalls } from "./protocol/texts.ts";
@@ -25,6 +26,7 @@ export type * from "./protocol/device.ts";
 export type * from "./protocol/failure.ts";
 export type * from "./protocol/files.ts";
 export type * from "./protocol/library.ts";
+export type * from "./protocol/look.ts";
 export type * from "./protocol/settings.ts";
 export type * from "./protocol/talk.ts";
 export type * from "./protocol/texts.ts";
@@ -41,7 +43,8 @@ export interface Calls
     FileCalls,
     LibraryCalls,
     CompareCalls,
-    CheckCalls {}
+    CheckCalls,
+    LookCalls {}
 
 /** What the worker tells without being asked. */
 export type Event = DeviceEvent | TrainingEvent | TalkEvent | LibraryEvent | CheckEvent;

@@ -9,11 +9,13 @@ import type {
   Failure,
   GenerateReport,
   History,
+  Look,
   Plan,
   RunPhase,
   RunReport,
   Sample,
   Settings,
+  StateReport,
   TextReport,
 } from "./protocol.ts";
 
@@ -121,6 +123,14 @@ export function createState() {
     /** What the model was asked last, and what it wrote so far. */
     answer: signal<{ readonly prompt: string; readonly text: string } | null>(null),
     talk: signal<{ readonly busy: boolean; readonly report: GenerateReport | null }>({ busy: false, report: null }),
+    /** Two continuations of the kept state. */
+    branches: signal<{ readonly seeds: readonly [number, number]; readonly texts: readonly [string, string] } | null>(
+      null,
+    ),
+    /** The state from which Branch goes on; null for that after the last answer. */
+    keptState: signal<StateReport | null>(null),
+    /** What was seen of a model at work, and which kind of model it was. */
+    look: signal<(Look & { readonly model: string }) | null>(null),
     status: signal<Status>({ tone: "calm", sentence: "Looking for a GPU." }),
     /** The check of the device: what was found so far, of how many, and the table at the end. */
     check: signal<{

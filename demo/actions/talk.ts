@@ -1,30 +1,59 @@
 import type { EventHandlers, GenerateOptions, TalkEvent } from "../protocol.ts";
+import { bytes, count } from "../ui/format.ts";
 import type { Context } from "./context.ts";
 
 export interface TalkActions {
   generate(options: GenerateOptions): Promise<void>;
   stopGenerating(): Promise<void>;
+  keepState(): Promise<void>;
+  branch(options: GenerateOptions): Promise<void>;
 }
 
 export function talkActions({ state, client, attempt, calm }: Context): TalkActions {
+  const { talk, branches, keptState } = state;
+  /** One request at a time may stream. */
+  async function busily<T>(work: () => Promise<T>): Promise<T | null> {
+    talk.value = { ...talk.value, busy: true };
+    const result = await attempt(work);
+    talk.value = { ...talk.value, busy: false };
+    if (result && state.status.value.tone === "trouble") calm("The answer is complete.");
+    return result;
+  }
   return {
     async generate(options) {
       state.answer.value = { prompt: options.prompt, text: "" };
-      state.talk.value = { ...state.talk.value, busy: true };
-      const report = await attempt(() => client.call("generate", options));
-      state.talk.value = { busy: false, report: report ?? state.talk.value.report };
-      if (report && state.status.value.tone === "trouble") calm("The answer is complete.");
+      branches.value = null;
+      talk.value = { ...talk.value, report: null };
+      const report = await busily(() => client.call("generate", options));
+      talk.value = { ...talk.value, report };
     },
     async stopGenerating() {
       await attempt(() => client.call("stopGenerating"));
     },
+    async keepState() {
+      const kept = await attempt(() => client.call("keepState"));
+      if (!kept) return;
+      keptState.value = kept;
+      calm(`The state after ${count(kept.position)} characters is kept, ${bytes(kept.bytes)}. Branch goes on from it.`);
+    },
+    async branch(options) {
+      branches.value = { seeds: [options.seed, options.seed + 1], texts: ["", ""] };
+      const kept = await busily(() => client.call("branch", options));
+      if (kept) keptState.value = kept;
+      else branches.value = null;
+    },
   };
 }
 
-export function talkEvents({ state: { answer } }: Context): EventHandlers<TalkEvent> {
+export function talkEvents({ state: { answer, branches } }: Context): EventHandlers<TalkEvent> {
   return {
     piece({ text }) {
       if (answer.value) answer.value = { ...answer.value, text: answer.value.text + text };
+    },
+    branched({ branch, text }) {
+      if (!branches.value) return;
+      const [first, second] = branches.value.texts;
+      branches.value = { ...branches.value, texts: branch === 0 ? [first + text, second] : [first, second + text] };
     },
   };
 }

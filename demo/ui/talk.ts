@@ -1,9 +1,11 @@
-import { effect } from "@preact/signals-core";
+import { effect, signal } from "@preact/signals-core";
 import type { Actions } from "../actions.ts";
 import type { GenerateOptions, TextId } from "../protocol.ts";
 import type { State } from "../state.ts";
 import { byId, make } from "./dom.ts";
 import { brief, bytes, milliseconds } from "./format.ts";
+import { mountLikely } from "./likely.ts";
+import { mountMemory } from "./memory.ts";
 
 /** Prompts that suit the texts; one of them stands in the field until the visitor writes. */
 const PROMPTS: Record<TextId, string> = {
@@ -27,6 +29,8 @@ export function mountTalk(state: State, actions: Actions): void {
   const prompt = byId("prompt", HTMLTextAreaElement);
   const generate = byId("generate", HTMLButtonElement);
   const stop = byId("generate-stop", HTMLButtonElement);
+  const keep = byId("keep-state", HTMLButtonElement);
+  const branch = byId("branch", HTMLButtonElement);
   const answer = byId("answer");
   const rate = byId("talk-rate");
   const first = byId("talk-first");
@@ -40,11 +44,20 @@ export function mountTalk(state: State, actions: Actions): void {
   prompt.addEventListener("keydown", (event) => {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) form.requestSubmit();
   });
+  const numbers = () => Object.fromEntries(fields.map(({ input, name }) => [name, input.valueAsNumber]));
+  const options = () => ({ prompt: prompt.value, ...numbers() }) as GenerateOptions;
+  /** The sampling as it is set now, where all of it is valid. */
+  const sampling = signal(options());
+  form.addEventListener("input", () => {
+    if (fields.every(({ input }) => input.validity.valid && input.value !== "")) sampling.value = options();
+  });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    if (generate.disabled) return;
-    const numbers = fields.map(({ input, name }) => [name, input.valueAsNumber]);
-    void actions.generate({ prompt: prompt.value, ...Object.fromEntries(numbers) } as GenerateOptions);
+    if (!generate.disabled) void actions.generate(options());
+  });
+  keep.addEventListener("click", () => void actions.keepState());
+  branch.addEventListener("click", () => {
+    if (form.reportValidity()) void actions.branch(options());
   });
   stop.addEventListener("click", () => void actions.stopGenerating());
 
@@ -52,6 +65,7 @@ export function mountTalk(state: State, actions: Actions): void {
     const { busy } = state.talk.value;
     generate.disabled = busy || !state.canTalk.value;
     stop.disabled = !busy;
+    keep.disabled = branch.disabled = generate.disabled || state.talk.value.report === null;
     answer.ariaBusy = String(busy); // read out when complete, not piece by piece
   });
   effect(() => {
@@ -81,5 +95,23 @@ export function mountTalk(state: State, actions: Actions): void {
     text.appendData(value.text.slice(shown.length));
     shown = value.text;
     if (atEnd) answer.scrollTop = answer.scrollHeight;
+  });
+
+  mountLikely(state, () => sampling.value);
+  mountMemory(state);
+  mountBranches(state);
+}
+
+/** Two continuations of one state, side by side. */
+function mountBranches({ branches }: State): void {
+  const place = byId("branches");
+  const sides = [0, 1].map((i) => ({ title: byId(`branch-title-${i}`), text: byId(`branch-${i}`) }));
+  effect(() => {
+    const { value } = branches;
+    place.hidden = value === null;
+    sides.forEach(({ title, text }, i) => {
+      title.textContent = `Seed ${value?.seeds[i] ?? ""}`;
+      text.textContent = value?.texts[i] ?? "";
+    });
   });
 }

@@ -181,10 +181,7 @@ export class Run {
 
   /** A few lines of what the model writes now. */
   async sample(): Promise<Sample> {
-    let text = "";
-    await this.voice.write({ ...SAMPLE, prompt: "", seed: this.step }, (piece) => {
-      text += piece;
-    });
+    const text = await this.voice.sample({ ...SAMPLE, prompt: "", seed: this.step });
     const { step, loss } = this.story.curve.last ?? { step: this.step, loss: Number.NaN };
     const sample = { step, loss, text: text.trim() };
     this.story.samples.push(sample);

@@ -33,48 +33,34 @@ export class Voice {
     state.dispose();
   }
 
-  /** Streams the model's continuation of a prompt. */
+  /** Streams the model's continuation of a prompt, and tells what else was likely; its state can be kept. */
   async write(
     options: GenerateOptions,
     onPiece: (text: string) => void,
     signal?: AbortSignal,
   ): Promise<GenerateReport> {
-    const { prompt, length, ...sampling } = options;
-    const start = performance.now();
-    let first = 0;
-    let tokens = 0;
-    let portion = "";
-    let sent = start;
     this.last?.dispose();
+    this.last = null;
     const session = new Session(this.model);
-    this.last = session;
-    let text = prompt;
-    for await (const piece of generate(this.model, this.tokenizer, {
-      ...sampling,
-      prompt,
-      maxTokens: length,
-      signal,
-      session,
-    })) {
-      const now = performance.now();
-      if (tokens === 0) first = now;
-      tokens += [...piece].length;
-      portion += piece;
-      text += piece;
-      if (now - sent < PORTION_MS) continue;
-      onPiece(portion);
-      portion = "";
-      sent = now;
+    try {
+      const { text, ...told } = await this.stream(session, options, onPiece, signal);
+      const choices = await this.look(text, this.tokenizer.encode(options.prompt).length);
+      this.last = session;
+      return { ...told, stateBytes: this.stateBytes, stopped: signal?.aborted ?? false, choices };
+    } finally {
+      if (this.last !== session) session.dispose();
     }
-    if (portion) onPiece(portion);
-    return {
-      tokens,
-      tokensPerSecond: (1000 * tokens) / (performance.now() - start),
-      firstTokenMs: (first || performance.now()) - start,
-      stateBytes: this.stateBytes,
-      stopped: signal?.aborted ?? false,
-      choices: await this.look(text, this.tokenizer.encode(prompt).length),
-    };
+  }
+
+  /** The model's continuation of a prompt, at once. */
+  async sample(options: GenerateOptions): Promise<string> {
+    const session = new Session(this.model);
+    try {
+      const { text } = await this.stream(session, options, () => {});
+      return text.slice(options.prompt.length);
+    } finally {
+      session.dispose();
+    }
   }
 
   /** Keeps the state after the last answer. @throws ValueError before the first */
@@ -117,6 +103,40 @@ export class Voice {
   dispose(): void {
     this.last?.dispose();
     this.model.dispose();
+  }
+
+  private async stream(
+    session: Session,
+    { prompt, length, ...sampling }: GenerateOptions,
+    onPiece: (text: string) => void,
+    signal?: AbortSignal,
+  ) {
+    const start = performance.now();
+    let first = 0;
+    let tokens = 0;
+    let portion = "";
+    let sent = start;
+    let text = prompt;
+    const pieces = generate(this.model, this.tokenizer, { ...sampling, prompt, maxTokens: length, signal, session });
+    for await (const piece of pieces) {
+      const now = performance.now();
+      if (tokens === 0) first = now;
+      tokens += [...piece].length;
+      portion += piece;
+      text += piece;
+      if (now - sent < PORTION_MS) continue;
+      onPiece(portion);
+      portion = "";
+      sent = now;
+    }
+    if (portion) onPiece(portion);
+    const end = performance.now();
+    return {
+      text,
+      tokens,
+      tokensPerSecond: (1000 * tokens) / (end - start),
+      firstTokenMs: (first || end) - start,
+    };
   }
 
   private reportOf(session: Session): StateReport {

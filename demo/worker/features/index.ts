@@ -6,6 +6,7 @@ import { compareAnswers } from "./compare.ts";
 import { deviceAnswers } from "./device.ts";
 import { fileAnswers } from "./files.ts";
 import { libraryAnswers } from "./library.ts";
+import { lookAnswers } from "./look.ts";
 import { settingsAnswers } from "./settings.ts";
 import { talkAnswers } from "./talk.ts";
 import { textAnswers } from "./texts.ts";
@@ -23,4 +24,5 @@ export const answers = (lab: Lab): Answers<Calls> => ({
   ...libraryAnswers(lab),
   ...compareAnswers(lab),
   ...checkAnswers(lab),
+  ...lookAnswers(lab),
 });
