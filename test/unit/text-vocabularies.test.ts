@@ -6,6 +6,7 @@ import { gpt2Tokenizer } from "../../src/text/gpt2.ts";
 import { jsonTokenizer } from "../../src/text/json.ts";
 import { pythonBytes } from "../../src/text/python.ts";
 import { readTokenizer, restoreTokenizer, tokenizerFromJSON } from "../../src/text/restore.ts";
+import { encodeSource } from "../../src/text/source.ts";
 import type { Tokenizer, TokenizerDescription } from "../../src/text/tokenizer.ts";
 import { WorldTokenizer, worldTokenizer } from "../../src/text/world.ts";
 import { fileErrorOf } from "../support/files.ts";
@@ -75,6 +76,12 @@ describe("RWKV's World vocabulary", () => {
       }
       expect([...world.encode(text)]).toEqual(expected);
     }
+  });
+
+  test("chunks of a source do not change the tokens", async () => {
+    const world = worldTokenizer(vocabulary);
+    const { ids } = await encodeSource(["he", "llo hel", "lo"], world);
+    expect(ids).toEqual(world.encode("hello hello"));
   });
 
   test("the id 0 ends a text and has none", () => {
