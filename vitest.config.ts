@@ -53,7 +53,7 @@ const tests: NonNullable<Extract<TestProjectConfiguration, { test?: unknown }>["
     browser: chromeBrowser,
   },
   { ...oneByOne, name: "chrome-wide", include: wide, browser: chromeBrowser },
-  { ...oneByOne, name: "package", include: ["test/package/**/*.test.ts"] },
+  { ...oneByOne, name: "package", include: ["test/package/**/*.test.ts", "test/examples/**/*.test.ts"] },
   { ...oneByOne, name: "e2e", include: ["test/e2e/**/*.test.ts"] },
 ];
 

@@ -27,6 +27,11 @@ export const CHROME_FLAGS: readonly string[] = [
 
 const PROGRAMS = ["chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge"];
 
+/** More switches for pages that draw to a WebGPU canvas: without them an emulated GPU loses its device at the first frame. */
+export const CANVAS_FLAGS: readonly string[] = hardware
+  ? []
+  : ["--enable-features=Vulkan", "--use-vulkan=swiftshader", "--use-angle=vulkan"];
+
 /** Where installers put the browser when it is not on the PATH. */
 function usualPlaces(): string[] {
   const { env } = process;

@@ -1,0 +1,3 @@
+import { serve } from "ostinato/worker/serve";
+
+serve();
