@@ -79,7 +79,7 @@ export interface StateCourse {
   readonly name: string;
   /** Of the part, for one text. */
   readonly shape: Shape;
-  /** [T, size]: the part after each token, flat. */
+  /** [T, size]; the part after each token, flat. */
   readonly values: Float32Array<ArrayBuffer>;
 }
 

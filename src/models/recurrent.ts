@@ -86,7 +86,7 @@ function modelState({ h, c }: RecurrentState): ModelState {
  */
 class RecurrentDecoder implements Decoder {
   private readonly model: RecurrentLanguageModel;
-  /** [V, G H]: x W_ih^T + b_ih of the first layer for every token. */
+  /** [V, G H]; x W_ih^T + b_ih of the first layer for every token. */
   private readonly table: Tensor<"f32">;
   private readonly weights: readonly Tensor<"f32">[];
 

@@ -31,7 +31,7 @@ export type AttendOptions = Pick<AttentionOptions, "causal" | "window" | "length
  * Vaswani et al. 2017, Attention Is All You Need, section 3.2.2.
  */
 export class MultiheadAttention extends Module {
-  /** [3 E, E]: the rows for queries, then keys, then values. */
+  /** [3 E, E]; the rows for queries, then keys, then values. */
   readonly inWeight: Parameter;
   readonly inBias: Parameter | null;
   readonly out: Linear;

@@ -61,6 +61,14 @@ test("every public function of tensors names their shapes", () => {
   expect(functions.filter((one) => !namesShape(one)).map(show)).toEqual([]);
 });
 
+test("no docstring begins a line as a link definition, which the reference would leave out", () => {
+  const files = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
+  const swallowed = files.filter((file) =>
+    /^\s*(\/\*)?\* \[[^\]\n]*\]: /m.test(readFileSync(join("src", file), "utf8")),
+  );
+  expect(swallowed).toEqual([]);
+});
+
 describe("the checks themselves", () => {
   const text = [
     "/** Sum of a and b. */",

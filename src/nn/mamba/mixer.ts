@@ -28,7 +28,7 @@ export interface MambaMixerOptions extends InitOptions {
 
 /** What a `MambaMixer` remembers of the steps before. */
 export interface MambaState {
-  /** [B, K - 1, E]: what the convolution still sees of the steps before. */
+  /** [B, K - 1, E]; what the convolution still sees of the steps before. */
   readonly conv: Tensor<"f32">;
   /** [B, E, N] */
   readonly scan: Tensor<"f32">;

@@ -48,7 +48,7 @@ export interface Initial {
 
 /** Parameters of one direction; rows in blocks i, f, g, o. */
 export interface LstmWeights extends RecurrentWeights {
-  /** [P, H]: projects the hidden state to P values. weightHh is then [4 H, P]. */
+  /** [P, H]; projects the hidden state to P values. weightHh is then [4 H, P]. */
   readonly weightHr?: Tensor | null;
 }
 

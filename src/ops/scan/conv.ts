@@ -12,7 +12,7 @@ import { layOut, makeRegion, windowOf } from "../wkv/region.ts";
 export interface CausalConvOptions {
   /** [C] */
   readonly bias?: Tensor | null;
-  /** [B, K - 1, C]: the rows before the first, as the call before left them; zeros if left out. */
+  /** [B, K - 1, C]; the rows before the first, as the call before left them; zeros if left out. */
   readonly state?: Tensor | null;
   /** Applied to the result in the same launch. */
   readonly activation?: "silu";
@@ -21,7 +21,7 @@ export interface CausalConvOptions {
 export interface CausalConvResult {
   /** [B, T, C] */
   readonly y: Tensor<"f32">;
-  /** [B, K - 1, C]: the last rows of x, for the steps that follow. */
+  /** [B, K - 1, C]; the last rows of x, for the steps that follow. */
   readonly state: Tensor<"f32">;
 }
 

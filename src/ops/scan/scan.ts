@@ -15,11 +15,11 @@ import { layOut, makeRegion, windowOf } from "../wkv/region.ts";
 
 /** Options of `selectiveScan`. */
 export interface ScanOptions {
-  /** [E]: adds D u to the result. */
+  /** [E]; adds D u to the result. */
   readonly D?: Tensor | null;
-  /** [B, T, E]: multiplies the result by silu(z). */
+  /** [B, T, E]; multiplies the result by silu(z). */
   readonly z?: Tensor | null;
-  /** [E]: added to delta. */
+  /** [E]; added to delta. */
   readonly deltaBias?: Tensor | null;
   /** Whether softplus is applied to delta. */
   readonly deltaSoftplus?: boolean;

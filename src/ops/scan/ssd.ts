@@ -9,7 +9,7 @@ import { transpose } from "../transpose.ts";
 
 /** Options of `ssd`. */
 export interface SsdOptions {
-  /** [H]: adds D x to the result. */
+  /** [H]; adds D x to the result. */
   readonly D?: Tensor | null;
   /** [B, H, P, N] after the steps before; zeros if left out. */
   readonly state?: Tensor | null;
