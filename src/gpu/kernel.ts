@@ -38,6 +38,7 @@ export interface ParamsLayout {
   readonly fields: Readonly<Record<string, { readonly offset: number; readonly type: string }>>;
 }
 
+/** A `.wgsl` file as a module: what `Device.dispatch` needs to know of it. Made by the build, or by `describe`. */
 export interface Kernel {
   readonly name: string;
   readonly source: string;
@@ -57,15 +58,22 @@ export type BufferName<K extends Kernel, E extends EntryName<K>> = Exclude<
 >["name"];
 
 /** Values of the uniform struct: a number a scalar field, an array a vector or array field. */
-export type ParamValues<K extends Kernel> = K["params"] extends ParamsLayout
-  ? {
-      readonly [F in keyof K["params"]["fields"]]: K["params"]["fields"][F]["type"] extends "u32" | "i32" | "f32"
-        ? number
-        : readonly number[];
-    }
-  : Readonly<Record<string, never>>;
+export type ParamValues<K extends Kernel> = [K["params"]] extends [null]
+  ? Readonly<Record<string, never>>
+  : null extends K["params"]
+    ? // Described at run time: the compiler knows no field.
+      Readonly<Record<string, number | readonly number[]>>
+    : {
+        readonly [F in keyof NonNullable<K["params"]>["fields"]]: NonNullable<K["params"]>["fields"][F]["type"] extends
+          | "u32"
+          | "i32"
+          | "f32"
+          ? number
+          : readonly number[];
+      };
 
 export type KnobValue = number | boolean | string;
+/** Knobs of a launch by name; those left out keep the value in the file. */
 export type KnobValues<K extends Kernel> = { readonly [N in keyof K["knobs"]]?: KnobValue };
 
 /** WGSL text and pipeline constants of a kernel with some knobs set. */

@@ -1,0 +1,109 @@
+/** The guide's code: every block compiles against the packed library, and most pages run from top to bottom. */
+import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { beforeAll, describe, expect, test } from "vitest";
+import { findChrome, findVulkan } from "../../scripts/chrome.ts";
+import { installPackage, type Project, ROOT } from "../support/package.ts";
+
+const DOCS = join(ROOT, "docs");
+const pages = readdirSync(DOCS).filter((file) => file.endsWith(".md") && file !== "README.md");
+const index = readFileSync(join(DOCS, "README.md"), "utf8");
+const vulkan = findVulkan(await findChrome());
+
+let project: Project;
+let folder: string;
+
+/** Blocks of a page by what stands after the fence: `ts`, `wgsl`, or `ts worker` for a module of its own. */
+function blocksOf(page: string): Map<string, string[]> {
+  const blocks = new Map<string, string[]>();
+  for (const [, info = "", code = ""] of readFileSync(join(DOCS, page), "utf8").matchAll(/^```([^\n]+)\n(.*?)^```$/gms))
+    blocks.set(info, [...(blocks.get(info) ?? []), code]);
+  return blocks;
+}
+
+beforeAll(async () => {
+  project = await installPackage();
+  folder = join(project.folder, "guide");
+  mkdirSync(join(folder, "kernels"), { recursive: true });
+  for (const page of pages) {
+    const name = page.replace(".md", "");
+    for (const [info, code] of blocksOf(page)) {
+      if (info === "wgsl") writeFileSync(join(folder, "kernels/cube.wgsl"), code.join("\n"));
+      else writeFileSync(join(folder, `${name}${info.slice(2).replace(" ", ".")}.ts`), code.join("\n"));
+    }
+  }
+  const compilerOptions = {
+    target: "es2022",
+    lib: ["esnext", "dom", "dom.iterable", "dom.asynciterable"],
+    module: "esnext",
+    moduleResolution: "bundler",
+    types: [],
+    strict: true,
+    noEmit: true,
+    skipLibCheck: true,
+  };
+  writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["*.ts"] }));
+});
+
+test("the index names every page", () => {
+  for (const page of pages) expect(index).toContain(`](${page})`);
+});
+
+test("links between pages and into the repository lead somewhere", () => {
+  for (const page of [...pages, "README.md"]) {
+    for (const [, target = ""] of readFileSync(join(DOCS, page), "utf8").matchAll(/\]\((?!http|#)([^)#]+)/g))
+      expect(() => readdirOrFile(join(DOCS, target)), `${page}: ${target}`).not.toThrow();
+  }
+});
+
+test("every block compiles", async () => {
+  await project.node(join(ROOT, "node_modules/typescript/bin/tsc"), ["-p", folder]);
+});
+
+describe.skipIf("missing" in vulkan)("pages run", () => {
+  const starred = [...index.matchAll(/\]\((.+)\.md\) ★/g)].map(([, name]) => name as string);
+  let printed: Map<string, string>;
+  beforeAll(async () => {
+    copyFileSync(join(ROOT, "test/fixtures/torch/lstm.pth"), join(folder, "lstm.pth"));
+    writeFileSync(
+      join(folder, "run.mjs"),
+      `
+      import { readFileSync } from "node:fs";
+      import { runnerImport } from "vite";
+      import { create, globals } from "webgpu";
+
+      // As in a page: navigator.gpu, and files beside it.
+      Object.assign(globalThis, globals);
+      const gpu = create([]);
+      Object.defineProperty(globalThis, "navigator", { value: { gpu } });
+      globalThis.fetch = async (path) => new Response(readFileSync(new URL(path, import.meta.url)));
+      for (const page of process.argv.slice(2)) {
+        console.log("# " + page);
+        await runnerImport(import.meta.dirname + "/" + page + ".ts", { configFile: false, logLevel: "error" });
+      }
+      process.exit();`,
+    );
+    const said = await project.node(join(folder, "run.mjs"), starred, "env" in vulkan ? { env: vulkan.env } : {});
+    printed = new Map(said.split("# ").map((text) => [text.slice(0, text.indexOf("\n")), text]));
+  }, 120_000);
+
+  test.each([
+    ["first-model", /^\[\] 3\.5$/m],
+    ["first-model", /^lstm 9,?\d+$/m],
+    ["memory", /^true\n0$/m],
+    ["capture", /^\d+ 0\.\d+$/m],
+    ["kernels", /3, 12, 27/],
+    ["precision", /1, 0\.333251953125, 2, 65504.*^2$.*^true$/ms],
+    ["pytorch", /^\[ 4, 2, 10 \]\nwords\.weight rnn\.weight_ih_l0 .*tags\.bias\n\d+$/m],
+  ])("%s prints %s", (page, expected) => {
+    expect(printed.get(page)).toMatch(expected);
+  });
+});
+
+function readdirOrFile(path: string): void {
+  try {
+    readFileSync(path);
+  } catch {
+    readdirSync(path);
+  }
+}
