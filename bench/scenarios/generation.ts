@@ -7,7 +7,7 @@ export const scenario: Scenario = {
   name: "generation",
   title: "Generation against context length",
   shows:
-    "Time and state of a token after so many others, width 128, one layer, sampled on the device. A recurrent state stays as it is; a key-value cache grows with the context it keeps.",
+    "Time and state of a token after so many others, width 64, one layer, sampled on the device. A recurrent state stays as it is; a key-value cache grows with the context it keeps.",
   columns: [
     { name: "kind", label: "architecture" },
     { name: "context", label: "tokens before" },
@@ -21,11 +21,11 @@ export const scenario: Scenario = {
   ],
   async run(device, { quick, progress }) {
     const rows: Row[] = [];
-    const [taken, contexts] = quick ? [4, [8, 16]] : [32, [64, 256, 1024, 2048]];
+    const [taken, contexts] = quick ? [4, [8, 16]] : [16, [64, 512, 2048]];
     for (const { kind, label } of modelKinds)
       for (const context of contexts) {
         progress(`${label} after ${context} tokens`);
-        const model = smallModel(device, kind, quick ? 16 : 128, context + 2 * taken);
+        const model = smallModel(device, kind, quick ? 16 : 64, context + 2 * taken);
         const session = new Session(model);
         session.feed(Int32Array.from({ length: context }, (_, i) => (i * 7) % VOCAB));
         const draw = async () => {

@@ -26,7 +26,7 @@ export const scenario: Scenario = {
       device.pool.resetPeak();
       const { live } = device.stats.memory;
       const step = await trainingStep(device, kind, sizes);
-      const { ms, scriptMs } = await timeRuns(device, () => step.plan.replay(), quick ? 10 : 1500);
+      const { ms, scriptMs } = await timeRuns(device, () => step.plan.replay(), quick ? 10 : 1000);
       const { dispatches } = step.plan;
       rows.push({
         ...{ kind: label, tokens: (sizes.B * sizes.T * 1000) / ms, ms, dispatches },

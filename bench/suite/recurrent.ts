@@ -1,3 +1,5 @@
+import { type Ref, ref } from "../../src/check/reference.ts";
+import { referenceLayer } from "../../src/check/references/recurrent.ts";
 import { gruLayer } from "../../src/ops/rnn/gru.ts";
 import { lstmLayer } from "../../src/ops/rnn/lstm.ts";
 import { rnnLayer } from "../../src/ops/rnn/rnn.ts";
@@ -7,49 +9,6 @@ import { type Input, input, words } from "./inputs.ts";
 type Cell = "rnn" | "gru" | "lstm";
 
 const GATES: Readonly<Record<Cell, number>> = { rnn: 1, gru: 3, lstm: 4 };
-const sigmoid = (x: number) => 1 / (1 + Math.exp(-x));
-
-/** Hidden states of one layer, (T, B, H), in float64; the equations and gate orders of PyTorch. */
-function unroll(kind: Cell, T: number, B: number, H: number, inputs: readonly Float32Array[]): Float64Array {
-  const [x, weightIh, weightHh, biasIh, biasHh] = inputs as [
-    Float32Array,
-    Float32Array,
-    Float32Array,
-    Float32Array,
-    Float32Array,
-  ];
-  const width = GATES[kind] * H;
-  const y = new Float64Array(T * B * H);
-  const cells = new Float64Array(B * H);
-  const affine = (weight: Float32Array, bias: Float32Array, values: ArrayLike<number>, at: number) =>
-    Float64Array.from({ length: width }, (_, g) => {
-      let sum = bias[g] as number;
-      for (let i = 0; i < H; i++) sum += weight[g * H + i]! * (values[at + i] as number);
-      return sum;
-    });
-  const zero = new Float64Array(H);
-  for (let t = 0; t < T; t++)
-    for (let b = 0; b < B; b++) {
-      const at = (t * B + b) * H;
-      const before = t > 0 ? y.subarray(at - B * H, at - B * H + H) : zero;
-      const [gx, gh] = [affine(weightIh, biasIh, x, at), affine(weightHh, biasHh, before, 0)];
-      const gate = (i: number, h: number) => gx[i * H + h]! + gh[i * H + h]!;
-      for (let h = 0; h < H; h++) {
-        if (kind === "rnn") y[at + h] = Math.tanh(gate(0, h));
-        else if (kind === "gru") {
-          const update = sigmoid(gate(1, h));
-          const fresh = Math.tanh(gx[2 * H + h]! + sigmoid(gate(0, h)) * gh[2 * H + h]!);
-          y[at + h] = (1 - update) * fresh + update * before[h]!;
-        } else {
-          const cell = sigmoid(gate(1, h)) * cells[b * H + h]! + sigmoid(gate(0, h)) * Math.tanh(gate(2, h));
-          cells[b * H + h] = cell;
-          y[at + h] = sigmoid(gate(3, h)) * Math.tanh(cell);
-        }
-      }
-    }
-  return y;
-}
-
 const LAYERS = { rnn: rnnLayer, gru: gruLayer, lstm: lstmLayer };
 
 function layerLine(kind: Cell, T: number, B: number, H: number): Line {
@@ -72,15 +31,14 @@ function layerLine(kind: Cell, T: number, B: number, H: number): Line {
       return {
         inputs: all.map(({ on }) => on),
         run: () => [LAYERS[kind](x.on, [{ weightIh, weightHh, biasIh, biasHh }]).y],
-        expected: () => [
-          unroll(
-            kind,
-            T,
-            B,
-            H,
-            all.map(({ values }) => values),
-          ),
-        ],
+        expected: () => {
+          const [input, ...parameters] = all.map(({ values, on }) => ref(on.shape, values));
+          const [weightIh, weightHh, biasIh, biasHh] = parameters as [Ref, Ref, Ref, Ref];
+          const zero = ref([1, B, H], () => 0);
+          const directions = [{ weightIh, weightHh, biasIh, biasHh }];
+          const cell = kind === "rnn" ? "rnn_tanh" : kind;
+          return [referenceLayer({ cell, x: input as Ref, directions, h0: zero, c0: zero }).y.data];
+        },
       };
     },
   };
