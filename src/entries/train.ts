@@ -26,6 +26,7 @@ export {
   readCheckpoint,
   saveCheckpoint,
   type TrainingRecord,
+  trainingOf,
 } from "../train/checkpoint.ts";
 export type { StepRecord } from "../train/history.ts";
 export { bitsPerToken, perplexity } from "../train/metrics.ts";

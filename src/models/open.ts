@@ -20,6 +20,7 @@ import { type Place, placesOf } from "./openNames.ts";
 import { damaged, OWN_KEY, OWN_PREFIX, ownDescription, type SavedRun, splitOwn } from "./openOwn.ts";
 import { createModel } from "./registry.ts";
 
+/** Options of `openModel`. */
 export interface OpenModelOptions extends ReadOptions, FormatOptions {
   /**
    * What turns text into the model's tokens. By default that of a checkpoint of this engine; bytes, if the model has 256
@@ -112,7 +113,10 @@ async function own(device: Device, shapes: Shapes, metadata: Metadata, options: 
     tokenizer,
     build: (tensors) => {
       const { parameters, others } = splitOwn(tensors);
-      const model = filled(createModel(device, config), parameters);
+      const model = filled(
+        (init) => createModel(device, config, init),
+        () => parameters,
+      );
       return { model, format: "ostinato", run: training ? { record: training, tensors: others } : null };
     },
   };

@@ -1,11 +1,11 @@
 import type { Device } from "../gpu/device.ts";
 import { FileError } from "../gpu/errors.ts";
-import { toFloat32 } from "../io/convert.ts";
 import { parseSafetensors } from "../io/safetensors.ts";
 import { type WriteTensor, writeSafetensors } from "../io/write.ts";
 import { filled } from "../models/filled.ts";
 import type { LanguageModel, ModelConfig } from "../models/language.ts";
-import { configFrom, createModel } from "../models/registry.ts";
+import { damaged, OWN_KEY, OWN_PREFIX, ownDescription, type SavedRun, splitOwn } from "../models/openOwn.ts";
+import { createModel } from "../models/registry.ts";
 import type { HostTensor, StateDict } from "../nn/module.ts";
 import type { OptimizerState } from "../optim/optimizer.ts";
 import type { ScheduleDescription } from "../optim/schedule.ts";
@@ -21,6 +21,7 @@ export interface TrainingRecord {
   readonly settings: unknown;
 }
 
+/** A checkpoint as read from a file, on the host. */
 export interface Checkpoint {
   readonly config: ModelConfig;
   readonly tokenizer: Tokenizer;
@@ -30,9 +31,8 @@ export interface Checkpoint {
   readonly training: TrainingRecord | null;
 }
 
-const KEY = "ostinato";
-const OPTIMIZER = "ostinato.optimizer.";
-const CARRIED = "ostinato.state.";
+const OPTIMIZER = `${OWN_PREFIX}optimizer.`;
+const CARRIED = `${OWN_PREFIX}state.`;
 
 /**
  * Writes a safetensors file: the parameters under their PyTorch names (any safetensors reader finds them), what
@@ -58,7 +58,7 @@ export async function saveCheckpoint(
     settings: training.settings,
   };
   const metadata = JSON.stringify({ config: model.config, tokenizer: tokenizer.toJSON(), training: record ?? null });
-  return writeSafetensors(tensors, { [KEY]: metadata });
+  return writeSafetensors(tensors, { [OWN_KEY]: metadata });
 }
 
 /**
@@ -68,42 +68,48 @@ export async function saveCheckpoint(
  */
 export function readCheckpoint(bytes: ArrayBuffer | Uint8Array<ArrayBuffer>): Checkpoint {
   const { metadata, tensors } = parseSafetensors(bytes);
-  const text = metadata[KEY];
-  if (text === undefined) {
+  if (metadata[OWN_KEY] === undefined) {
     throw new FileError(
       "foreign-checkpoint",
-      "checkpoint: the file is valid safetensors but was not saved by this engine; load its tensors with parseSafetensors and loadStateDict",
+      "checkpoint: the file is valid safetensors but was not saved by this engine; open it with openModel, or load its tensors with parseSafetensors and loadStateDict",
     );
   }
-  const parameters = new Map<string, HostTensor>();
-  const optimizer: OptimizerState = new Map();
-  const carried = new Map<string, HostTensor>();
-  for (const [name, entry] of tensors) {
-    const host = { shape: entry.shape, values: toFloat32(entry, name).slice() };
-    if (name.startsWith(OPTIMIZER)) optimizer.set(name.slice(OPTIMIZER.length), host.values);
-    else if (name.startsWith(CARRIED)) carried.set(name.slice(CARRIED.length), host);
-    else parameters.set(name, host);
-  }
+  const { config, tokenizer, training } = ownDescription(metadata);
+  const { parameters, others } = splitOwn(tensors);
   try {
-    const { config, tokenizer, training } = JSON.parse(text);
     return {
-      config: configFrom(config),
+      config,
       tokenizer: tokenizerFromJSON(tokenizer),
-      parameters,
-      training: training && {
-        state: { step: training.step, batches: training.batches, generators: training.generators, optimizer, carried },
-        schedule: training.schedule,
-        settings: training.settings,
-      },
+      parameters: copied(parameters),
+      training: training ? trainingOf({ record: training, tensors: others }) : null,
     };
   } catch (error) {
-    if (error instanceof FileError) throw error;
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new FileError(
-      "checkpoint-metadata",
-      `checkpoint: its description cannot be read (${reason}); the file is damaged`,
-    );
+    throw damaged(error);
   }
+}
+
+/**
+ * The run in training that `openModel` found beside a model, for `resume`.
+ * @throws FileError if it is damaged
+ */
+export function trainingOf({ record, tensors }: SavedRun): TrainingRecord {
+  const { step, batches, generators, schedule, settings } = (record ?? {}) as TrainerState & TrainingRecord;
+  if (step === undefined || schedule === undefined) throw damaged(new Error("it has no step, or no schedule"));
+  const under = (prefix: string) =>
+    [...tensors].flatMap(([name, value]) =>
+      name.startsWith(prefix) ? [[name.slice(prefix.length), value] as const] : [],
+    );
+  const optimizer: OptimizerState = new Map(under(OPTIMIZER).map(([name, { values }]) => [name, values.slice()]));
+  return {
+    state: { step, batches, generators, optimizer, carried: copied(new Map(under(CARRIED))) },
+    schedule,
+    settings,
+  };
+}
+
+/** The values of a file in memory of their own. */
+function copied(state: StateDict): Map<string, HostTensor> {
+  return new Map([...state].map(([name, { shape, values }]) => [name, { shape, values: values.slice() }]));
 }
 
 /**
@@ -115,6 +121,9 @@ export function loadCheckpoint(
   bytes: ArrayBuffer | Uint8Array<ArrayBuffer>,
 ): { readonly model: LanguageModel; readonly tokenizer: Tokenizer; readonly training: TrainingRecord | null } {
   const { config, tokenizer, parameters, training } = readCheckpoint(bytes);
-  const model = filled(createModel(device, config), parameters);
+  const model = filled(
+    (init) => createModel(device, config, init),
+    () => parameters,
+  );
   return { model, tokenizer, training };
 }

@@ -1,8 +1,8 @@
 import type { Device } from "../../gpu/device.ts";
 import { FileError } from "../../gpu/errors.ts";
 import type { HostTensor, StateDict } from "../../nn/module.ts";
-import { Random } from "../../tensor/philox.ts";
 import { type Shape, sameShape, show } from "../../tensor/shape.ts";
+import { transposed } from "../fileState.ts";
 import { filled } from "../filled.ts";
 import { TransformerLanguageModel } from "../transformer.ts";
 import type { TransformerConfig } from "../transformerConfig.ts";
@@ -85,8 +85,8 @@ export function gpt2FromCheckpoint(
   const file = named(state);
   const stored = (file.get("h.0.attn.c_attn.weight") as HostTensor).shape;
   const [C, wide] = [config.channels, 3 * config.channels];
-  const transposed = sameShape(stored, [C, wide]);
-  if (!transposed && !sameShape(stored, [wide, C])) {
+  const turned = sameShape(stored, [C, wide]);
+  if (!turned && !sameShape(stored, [wide, C])) {
     throw new FileError(
       "gpt2-checkpoint",
       `gpt2: h.0.attn.c_attn.weight is ${show(stored)} and must be [${C}, ${wide}] or, as nanoGPT stores it, [${wide}, ${C}]; the file is not a GPT-2 checkpoint`,
@@ -96,20 +96,12 @@ export function gpt2FromCheckpoint(
   const fitted = new Map<string, HostTensor>();
   for (const [name, value] of file) {
     if (MASK.test(name) || name === HEAD) continue;
-    fitted.set(PREFIX + name, transposed && MATRIX.test(name) && value.shape.length === 2 ? turned(value) : value);
+    fitted.set(PREFIX + name, turned && MATRIX.test(name) && value.shape.length === 2 ? transposed(value) : value);
   }
-  return filled(new TransformerLanguageModel(device, config, { random: new Unused() }), fitted);
-}
-
-/** Initial values for what is overwritten at once: drawing 124 million takes seconds. */
-class Unused extends Random {
-  constructor() {
-    super(0);
-  }
-
-  override normal(): number {
-    return 0;
-  }
+  return filled(
+    (init) => new TransformerLanguageModel(device, config, init),
+    () => fitted,
+  );
 }
 
 /** By published names, without `transformer.` in front. */
@@ -127,20 +119,4 @@ function checkHead(file: StateDict): void {
     "gpt2-head",
     `gpt2: ${HEAD} ${show(head.shape)} differs from wte.weight ${show(table.shape)}; GPT-2's head is tied to its embedding, so this is another model`,
   );
-}
-
-/** The transposed matrix, computed when its values are read. */
-function turned(matrix: HostTensor): HostTensor {
-  const [rows, columns] = matrix.shape as readonly [number, number];
-  return {
-    shape: [columns, rows],
-    get values() {
-      const { values } = matrix;
-      const result = new Float32Array(values.length);
-      for (let row = 0; row < rows; row++)
-        for (let column = 0; column < columns; column++)
-          result[column * rows + row] = values[row * columns + column] as number;
-      return result;
-    },
-  };
 }

@@ -107,9 +107,12 @@ export class MambaLanguageModel extends Module implements LanguageModel {
  * @throws FileError if it is no Mamba checkpoint, or lists what is missing, unexpected or misshaped
  */
 export function mambaFromCheckpoint(device: Device, state: StateDict): MambaLanguageModel {
-  const model = new MambaLanguageModel(device, mambaConfigOf(state));
+  const config = mambaConfigOf(state);
   const named = [...state]
     .filter(([name]) => name !== "lm_head.weight")
     .map(([name, value]) => [name.replace("backbone.embeddings.", "backbone.embedding."), value] as const);
-  return filled(model, new Map(named));
+  return filled(
+    (init) => new MambaLanguageModel(device, config, init),
+    () => new Map(named),
+  );
 }

@@ -79,16 +79,34 @@ const UNUSED = /^blocks\.0\.att\.v[012]$/;
  * @throws FileError if it is no RWKV checkpoint, or lists what is missing, unexpected or misshaped
  */
 export function rwkvFromCheckpoint(device: Device, state: StateDict, headEps = HEAD_EPS): RwkvLanguageModel {
-  const model = new RwkvLanguageModel(device, rwkvConfigOf(state, headEps));
+  const config = rwkvConfigOf(state, headEps);
+  return filled(
+    (init) => new RwkvLanguageModel(device, config, init),
+    (model) => fitted(model, state),
+  );
+}
+
+/** The values of a checkpoint in the shapes that a model wants. */
+function fitted(model: RwkvLanguageModel, state: StateDict): StateDict {
   const shapes = new Map([...model.namedParameters()].map(([name, { shape }]) => [name, shape]));
-  const fitted = new Map<string, HostTensor>();
+  const result = new Map<string, HostTensor>();
   for (const [name, value] of state) {
     const shape = shapes.get(name);
     if (!shape && model.config.kind === "rwkv7" && UNUSED.test(name)) continue;
     const alike = shape && sizeOf(shape) === sizeOf(value.shape) && squeezed(shape) === squeezed(value.shape);
-    fitted.set(name, alike ? { shape, values: value.values } : value);
+    result.set(name, alike ? reshaped(value, shape) : value);
   }
-  return filled(model, fitted);
+  return result;
+}
+
+/** Its values are read when they are asked for. */
+function reshaped(value: HostTensor, shape: Shape): HostTensor {
+  return {
+    shape,
+    get values() {
+      return value.values;
+    },
+  };
 }
 
 const squeezed = (shape: Shape): string => shape.filter((n) => n !== 1).join();
