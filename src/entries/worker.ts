@@ -8,6 +8,7 @@ export {
   connect,
   type RemoteGenerateOptions,
   RemoteModel,
+  type RemoteOpenOptions,
   RemoteSession,
   type RemoteTrainOptions,
 } from "../worker/connect.ts";

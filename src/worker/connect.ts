@@ -1,5 +1,7 @@
 import type { DeviceLostError } from "../gpu/errors.ts";
 import { DisposedError, OstinatoError } from "../gpu/errors.ts";
+import type { Progress } from "../io/reader.ts";
+import type { FormatOptions } from "../models/openFormat.ts";
 import type { RunSettings } from "../train/run.ts";
 import type { TrainReport } from "../train/trainer.ts";
 import { Caller, type CallOptions } from "./caller.ts";
@@ -15,9 +17,19 @@ import type {
   TrainResult,
 } from "./types.ts";
 
+/** Options of `connect`. */
 export interface ConnectOptions {
   /** Told when the worker's device is gone. Work under way rejects; the next call goes on from what was last kept. */
   readonly onLost?: (error: DeviceLostError) => void;
+}
+
+/** What opens a file, as far as it does not tell itself. */
+export interface RemoteOpenOptions extends FormatOptions {
+  /** GPT-2's tokenizer, bytes, or the file or address of a `tokenizer.json` or of RWKV's World vocabulary. */
+  readonly tokenizer?: "gpt2" | "bytes" | Blob | URL;
+  readonly onProgress?: (progress: Progress) => void;
+  /** Ends the download; the call rejects with an AbortError. */
+  readonly signal?: AbortSignal;
 }
 
 /** How to write; `signal` ends it early. */
@@ -25,6 +37,7 @@ export interface RemoteGenerateOptions extends TextOptions {
   readonly signal?: AbortSignal;
 }
 
+/** How a worker trains: what is told, and what ends it. */
 export interface RemoteTrainOptions extends TrainArguments {
   /** Ends the training after the step in progress. */
   readonly signal?: AbortSignal;
@@ -95,17 +108,23 @@ export class RemoteModel {
   }
 
   /**
-   * Opens a checkpoint, in place of the model before.
+   * Opens a model from any file that `openModel` knows, in place of the model before.
    * @param source bytes, a file, or an address, which the worker fetches
-   * @throws FileError if it is none; the model before stays
+   * @throws as `openModel`; the model before stays
    */
   open(
     source: ArrayBuffer | Uint8Array<ArrayBuffer> | Blob | URL | string,
-    { signal }: { readonly signal?: AbortSignal } = {},
+    { signal, onProgress, tokenizer, ...format }: RemoteOpenOptions = {},
   ): Promise<ModelReport> {
     const address = typeof source === "string" || source instanceof URL;
     // Addresses mean what they mean on this side, not from where the worker's script lies.
-    return ask(this.caller, "open", address ? new URL(source, globalThis.location?.href).href : source, { signal });
+    const args = {
+      ...format,
+      source: address ? new URL(source, globalThis.location?.href).href : source,
+      tokenizer: tokenizer instanceof URL ? tokenizer.href : tokenizer,
+    };
+    const onNote = onProgress && ((progress: unknown) => onProgress(progress as Progress));
+    return ask(this.caller, "open", args, { signal, onNote });
   }
 
   /**
@@ -126,9 +145,13 @@ export class RemoteModel {
     return write(this.caller, null, prompt, options);
   }
 
-  /** A text that goes on over several prompts. */
-  async session(): Promise<RemoteSession> {
-    return new RemoteSession(this.caller, await ask(this.caller, "openSession", null));
+  /**
+   * A text that goes on over several prompts.
+   * @param saved one that `save` of a session made, from the same model
+   * @throws FileError if it was saved from another model
+   */
+  async session(saved: Uint8Array<ArrayBuffer> | null = null): Promise<RemoteSession> {
+    return new RemoteSession(this.caller, await ask(this.caller, "openSession", saved));
   }
 
   /** The model as a checkpoint, with its run if it trains. */
@@ -174,6 +197,11 @@ export class RemoteSession {
   /** An independent text that continues from here. */
   async branch(): Promise<RemoteSession> {
     return new RemoteSession(this.caller, await ask(this.caller, "branchSession", this.id));
+  }
+
+  /** The text so far as a file, which `session` of the same model goes on with, bit for bit. */
+  save(): Promise<Uint8Array<ArrayBuffer>> {
+    return ask(this.caller, "saveSession", this.id);
   }
 
   /** Gives its memory back. */

@@ -1,41 +1,35 @@
+import { loadSession, saveSession } from "../generate/file.ts";
 import { generate } from "../generate/generate.ts";
 import { Session } from "../generate/session.ts";
 import type { Device } from "../gpu/device.ts";
 import { type DeviceLostError, DisposedError, ValueError } from "../gpu/errors.ts";
 import { type OpenOptions, openDevice } from "../gpu/open.ts";
-import type { LanguageModel } from "../models/language.ts";
 import { createModel, modelKind } from "../models/registry.ts";
 import { Random } from "../tensor/philox.ts";
 import { ByteTokenizer } from "../text/bytes.ts";
 import { encodeSource } from "../text/source.ts";
-import type { Tokenizer } from "../text/tokenizer.ts";
-import { loadCheckpoint, saveCheckpoint, type TrainingRecord } from "../train/checkpoint.ts";
+import { saveCheckpoint } from "../train/checkpoint.ts";
 import { TrainingRun } from "../train/run.ts";
 import type { TrainReport } from "../train/trainer.ts";
 import type { CallContext } from "./answerer.ts";
-import { bytesOf, textOf } from "./source.ts";
+import { type Kept, known, type Loaded, load } from "./loaded.ts";
+import { textOf, tokenizerOf } from "./source.ts";
 import { Turns } from "./turns.ts";
 import type {
   CreateOptions,
   DeviceReport,
   Methods,
   ModelReport,
+  OpenArguments,
   Streams,
   TrainArguments,
   TrainResult,
 } from "./types.ts";
 
+/** How a worker opens its device, and how often it keeps a run in memory. */
 export interface HostOptions extends Omit<OpenOptions, "device"> {
   /** Milliseconds of training after which the run is kept in memory, to go on from when the device is lost; default 10,000. */
   readonly keepEveryMs?: number;
-}
-
-/** A model on a device. */
-interface Loaded {
-  readonly model: LanguageModel;
-  readonly tokenizer: Tokenizer;
-  /** The run that its file holds, until it trains. */
-  readonly record: TrainingRecord | null;
 }
 
 /** What identifies a run: the same text and settings continue it. */
@@ -50,9 +44,10 @@ export class ModelHost {
   private readonly onLost: (error: DeviceLostError) => void;
   private device: Promise<Device> | null = null;
   private loaded: Loaded | null = null;
+  /** The model on its way back to a new device. */
+  private loading: Promise<Loaded> | null = null;
   private run: { readonly run: TrainingRun; readonly key: RunKey } | null = null;
-  /** The model as a file: what a new device starts from. */
-  private kept: ArrayBuffer | Uint8Array<ArrayBuffer> | null = null;
+  private kept: Kept | null = null;
   private keptKey: RunKey | null = null;
   /** Takes the reports of the run: the training call of now, which may not be the one that began it. */
   private note: (report: TrainReport) => void = () => {};
@@ -86,12 +81,13 @@ export class ModelHost {
     });
   }
 
-  open(source: ArrayBuffer | Uint8Array<ArrayBuffer> | Blob | string, signal: AbortSignal): Promise<ModelReport> {
+  open({ source, tokenizer, ...format }: OpenArguments, { signal, note }: CallContext): Promise<ModelReport> {
     return this.turns.exclusively("open", async () => {
       const device = await this.opened();
-      const bytes = await bytesOf(source, signal);
-      this.replace(load(device, bytes));
-      this.kept = bytes;
+      const chosen = tokenizer === undefined ? {} : { tokenizer: await tokenizerOf(tokenizer, signal) };
+      const options = { ...format, ...chosen };
+      this.replace(await load(device, { source, options: { ...options, signal, onProgress: note } }));
+      this.kept = { source, options };
       return this.report();
     });
   }
@@ -100,7 +96,7 @@ export class ModelHost {
     return this.turns.exclusively("train", async () => {
       const { model, tokenizer, record } = await this.recovered("train");
       const { count, resume = false, ...settings } = options;
-      const encoded = await encodeSource(textOf(text), tokenizer);
+      const encoded = await encodeSource(textOf(text), known("train", tokenizer));
       const key = { ids: encoded.ids, settings: JSON.stringify(settings) };
       const goesOn = sameRun(this.run?.key ?? this.keptKey, key);
       if (!this.run || !goesOn) {
@@ -132,7 +128,7 @@ export class ModelHost {
     try {
       const { model, tokenizer } = await this.recovered("generate");
       const going = session === null ? {} : { session: this.session(session) };
-      yield* generate(model, tokenizer, { ...options, ...going, signal });
+      yield* generate(model, known("generate", tokenizer), { ...options, ...going, signal });
     } finally {
       done();
     }
@@ -148,9 +144,13 @@ export class ModelHost {
     }
   }
 
-  async openSession(): Promise<number> {
+  async openSession(saved: Uint8Array<ArrayBuffer> | null): Promise<number> {
     const { model } = await this.recovered("session");
-    return this.addSession(new Session(model));
+    return this.addSession(saved ? await loadSession(model, saved) : new Session(model));
+  }
+
+  saveSession(id: number): Promise<Uint8Array<ArrayBuffer>> {
+    return saveSession(this.session(id));
   }
 
   branchSession(id: number): number {
@@ -201,7 +201,14 @@ export class ModelHost {
   /** The model; after a loss the one last kept, on a new device. */
   private async recovered(op: string): Promise<Loaded> {
     const device = await this.opened();
-    if (!this.loaded && this.kept) this.loaded = load(device, this.kept);
+    if (!this.loaded && this.kept) {
+      this.loading ??= load(device, this.kept).finally(() => {
+        this.loading = null;
+      });
+      const loaded = await this.loading;
+      this.loaded ??= loaded;
+      if (this.loaded !== loaded) loaded.model.dispose();
+    }
     if (!this.loaded) throw new ValueError(`${op}: the worker holds no model; create or open one first`);
     return this.loaded;
   }
@@ -228,19 +235,20 @@ export class ModelHost {
   }
 
   private async keep(): Promise<void> {
-    this.kept = await this.file();
+    this.kept = { source: await this.file(), options: {} };
     this.keptKey = this.run?.key ?? null;
   }
 
   private async file(): Promise<Uint8Array<ArrayBuffer>> {
     const { model, tokenizer, record } = this.loaded as Loaded;
-    return this.run ? this.run.run.save() : saveCheckpoint(model, tokenizer, record ?? undefined);
+    return this.run ? this.run.run.save() : saveCheckpoint(model, known("save", tokenizer), record ?? undefined);
   }
 
   private report(): ModelReport {
-    const { model, record } = this.loaded as Loaded;
+    const { model, tokenizer, record } = this.loaded as Loaded;
     const step = record?.state.step ?? 0;
-    return { config: model.config, parameters: model.parameterCount, step, resumable: record !== null };
+    const readsText = tokenizer !== null;
+    return { config: model.config, parameters: model.parameterCount, step, readsText, resumable: record !== null };
   }
 
   private addSession(session: Session): number {
@@ -255,11 +263,6 @@ export class ModelHost {
       throw new DisposedError("session: it ended with its model or with a lost device; start another with session()");
     return session;
   }
-}
-
-function load(device: Device, bytes: ArrayBuffer | Uint8Array<ArrayBuffer>): Loaded {
-  const { model, tokenizer, training } = loadCheckpoint(device, bytes);
-  return { model, tokenizer, record: training };
 }
 
 function sameRun(one: RunKey | null | undefined, other: RunKey): boolean {

@@ -4,6 +4,7 @@ import { type HostOptions, ModelHost } from "./host.ts";
 import type { MessageTarget } from "./port.ts";
 import type { Methods, Streams } from "./types.ts";
 
+/** Options of `serve`. */
 export interface ServeOptions extends HostOptions {
   /** Where calls come from; default: the page that started this worker. On Node: `parentPort` of node:worker_threads. */
   readonly port?: MessageTarget;
@@ -22,11 +23,12 @@ export function serve({ port = globalThis as unknown as MessageTarget, ...option
   const methods = {
     start: () => host.start(),
     create: (args) => host.create(args),
-    open: (args, { signal }) => host.open(args, signal),
+    open: (args, context) => host.open(args, context),
     train: ({ text, options }, context) => host.train(text, options, context),
     generate: (args, { signal }) => host.generate(args, signal),
     save: () => host.save(),
-    openSession: () => host.openSession(),
+    openSession: (saved) => host.openSession(saved),
+    saveSession: (id) => host.saveSession(id),
     branchSession: async (id) => host.branchSession(id),
     measureSession: async (id) => host.measureSession(id),
     closeSession: async (id) => host.closeSession(id),

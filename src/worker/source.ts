@@ -1,19 +1,16 @@
-import { FileError } from "../gpu/errors.ts";
+import { readAll } from "../io/reader.ts";
+import { ByteTokenizer } from "../text/bytes.ts";
+import { gpt2Tokenizer } from "../text/gpt2.ts";
+import { readTokenizer } from "../text/restore.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import type { TokenizerSource } from "./types.ts";
 
 /** A text as `encodeSource` reads it. */
 export const textOf = (text: string | Blob | undefined) => (text instanceof Blob ? text.stream() : (text ?? ""));
 
-/** The bytes of a file, or of what an address answers. */
-export async function bytesOf(
-  source: ArrayBuffer | Uint8Array<ArrayBuffer> | Blob | string,
-  signal: AbortSignal,
-): Promise<ArrayBuffer | Uint8Array<ArrayBuffer>> {
-  if (source instanceof Blob) return source.arrayBuffer();
-  if (typeof source !== "string") return source;
-  const response = await fetch(source, { signal });
-  if (response.ok) return response.arrayBuffer();
-  throw new FileError(
-    "fetch",
-    `open: ${source} answered ${response.status} ${response.statusText}; check the address`.replace("  ", " "),
-  );
+/** The tokenizer that a caller means. */
+export async function tokenizerOf(source: TokenizerSource, signal: AbortSignal): Promise<Tokenizer> {
+  if (source === "bytes") return new ByteTokenizer();
+  if (source === "gpt2") return gpt2Tokenizer();
+  return readTokenizer(new TextDecoder().decode(await readAll(source, { signal })));
 }

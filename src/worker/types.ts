@@ -1,5 +1,7 @@
 import type { GenerateOptions } from "../generate/generate.ts";
+import type { Progress } from "../io/reader.ts";
 import type { ModelConfig } from "../models/language.ts";
+import type { FormatOptions } from "../models/openFormat.ts";
 import type { RunSettings } from "../train/run.ts";
 import type { TrainReport } from "../train/trainer.ts";
 
@@ -18,6 +20,8 @@ export interface ModelReport {
   readonly parameters: number;
   /** Steps trained, as far as is known. */
   readonly step: number;
+  /** Whether it has a tokenizer; without one it can neither write nor train. */
+  readonly readsText: boolean;
   /** Whether a saved run can be continued with `train(text, { resume: true })`. */
   readonly resumable: boolean;
 }
@@ -37,6 +41,16 @@ export interface CreateOptions {
   readonly seed?: number;
 }
 
+/** GPT-2's tokenizer, bytes, or the file of one (`tokenizer.json`, or RWKV's World vocabulary) or its address. */
+export type TokenizerSource = "gpt2" | "bytes" | Blob | string;
+
+/** A model from a file: bytes, a Blob, or an absolute address to fetch. */
+export interface OpenArguments extends FormatOptions {
+  readonly source: ArrayBuffer | Uint8Array<ArrayBuffer> | Blob | string;
+  readonly tokenizer?: TokenizerSource | undefined;
+}
+
+/** How a worker trains. */
 export interface TrainArguments extends RunSettings {
   /** Steps of this call; default: to the end of the run, `steps` in all. */
   readonly count?: number;
@@ -44,22 +58,26 @@ export interface TrainArguments extends RunSettings {
   readonly resume?: boolean;
 }
 
+/** Where a training call ended. */
 export interface TrainResult {
   readonly step: number;
   /** Mean loss on held-out text in nats a token, or null where nothing is held out. */
   readonly heldOut: number | null;
 }
 
+/** How a worker writes. */
 export type TextOptions = Omit<GenerateOptions, "session" | "signal">;
 
-/** What the worker's methods take and give. A file is bytes, a Blob, or an absolute address to fetch. */
+/** What the worker's methods take and give. */
 export interface Methods {
   start(args: null): DeviceReport;
   create(args: CreateOptions): ModelReport;
-  open(args: ArrayBuffer | Uint8Array<ArrayBuffer> | Blob | string): ModelReport;
+  open(args: OpenArguments): ModelReport;
   train(args: { readonly text: string | Blob; readonly options: TrainArguments }): TrainResult;
   save(args: null): Uint8Array<ArrayBuffer>;
-  openSession(args: null): number;
+  /** A new session, or a saved one. */
+  openSession(args: Uint8Array<ArrayBuffer> | null): number;
+  saveSession(args: number): Uint8Array<ArrayBuffer>;
   branchSession(args: number): number;
   /** Tokens seen and bytes of state. */
   measureSession(args: number): { readonly position: number; readonly byteLength: number };
@@ -74,5 +92,6 @@ export interface Streams {
 
 /** What they tell meanwhile. */
 export interface Notes {
+  readonly open: Progress;
   readonly train: TrainReport;
 }

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
 import type { Progress } from "../../src/io/reader.ts";
@@ -8,6 +8,7 @@ import { createModel } from "../../src/models/registry.ts";
 import { RwkvLanguageModel } from "../../src/models/rwkv/model.ts";
 import type { StateDict } from "../../src/nn/module.ts";
 import { narrowHalf, widenHalf } from "../../src/tensor/half.ts";
+import { Random } from "../../src/tensor/philox.ts";
 import { ByteTokenizer } from "../../src/text/bytes.ts";
 import { CharTokenizer } from "../../src/text/characters.ts";
 import { saveCheckpoint } from "../../src/train/checkpoint.ts";
@@ -72,7 +73,11 @@ async function expectOpens(
   made: Sample,
   options: OpenModelOptions = {},
 ) {
+  const drawn = vi.spyOn(Random.prototype, "word");
   const opened = await openModel(device, bytes, options);
+  // Initial values, which take longer than loading does, would be overwritten.
+  expect(drawn).not.toHaveBeenCalled();
+  drawn.mockRestore();
   expect(opened.format).toBe(format);
   expect(opened.model.config).toEqual(made.config);
   expect(await opened.model.stateDict()).toEqual(made.state);

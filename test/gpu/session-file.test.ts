@@ -52,6 +52,7 @@ test.each(Object.keys(configs) as Kind[])(
     const { live } = device.stats.memory;
     const model = build(kind);
     const session = new Session(model);
+    const { byteLength } = session;
     session.feed(ids(7));
     for await (const _ of session.generate({ maxTokens: 9, seed: 4 }));
     const file = await saveSession(session);

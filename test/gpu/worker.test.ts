@@ -2,10 +2,12 @@
 import { afterEach, describe, expect, test } from "vitest";
 import { DeviceLostError, DisposedError, FileError, GpuUnavailableError, ValueError } from "../../src/gpu/errors.ts";
 import { openDevice } from "../../src/gpu/open.ts";
+import type { Progress } from "../../src/io/reader.ts";
 import { readCheckpoint } from "../../src/train/checkpoint.ts";
 import { connect, type RemoteModel } from "../../src/worker/connect.ts";
 import { serve } from "../../src/worker/serve.ts";
 import { getGpu } from "../support/device.ts";
+import { safetensors, sample } from "../support/open.ts";
 
 const TEXT = "the rain in spain stays mainly in the plain. ".repeat(40);
 const LSTM = { kind: "lstm", width: 32, numLayers: 1, text: TEXT, seed: 1 };
@@ -42,6 +44,14 @@ async function connectHere() {
   const model = await connect(port1, { onLost: (error) => lost.push(error) });
   open.push(model);
   return { model, devices, lost };
+}
+
+/** An RWKV of 19 tokens, as a file of another program. */
+async function rwkvFile(): Promise<Uint8Array<ArrayBuffer>> {
+  const device = await openDevice({ gpu: await getGpu() });
+  const { state } = await sample(device, "rwkv4");
+  device.destroy();
+  return safetensors(state);
 }
 
 async function textOf(stream: AsyncIterable<string>): Promise<string> {
@@ -130,6 +140,41 @@ describe("a served model", () => {
     expect(await session.measure()).toEqual({ ...size, position: 16 });
     await branch.close();
     await expect(branch.measure()).rejects.toThrow(DisposedError);
+    const saved = await session.save();
+    const again = await model.session(saved);
+    expect(await textOf(again.generate("rain", options))).toBe(await textOf(session.generate("rain", options)));
+    await model.create({ ...LSTM, seed: 2 });
+    await expect(model.session(saved)).rejects.toThrow("saved from another lstm");
+  });
+
+  test("a model of another program is opened with progress and with its tokenizer, or not, or the opening cancelled", async () => {
+    const { model } = await connectHere();
+    const file = await rwkvFile();
+    const address = URL.createObjectURL(new Blob([file]));
+    const vocabulary = Array.from({ length: 18 }, (_, i) => `${i + 1} '${String.fromCharCode(97 + i)}' 1`).join("\n");
+    const seen: number[] = [];
+    const options = { tokenizer: new Blob([vocabulary]), onProgress: ({ loaded }: Progress) => seen.push(loaded) };
+    expect(await model.open(new URL(address), options)).toMatchObject({
+      config: { kind: "rwkv4", vocabSize: 19 },
+      readsText: true,
+      resumable: false,
+    });
+    expect(seen).toEqual([0, file.length]);
+    const greedy = { temperature: 0, maxTokens: 8 };
+    const written = await textOf(model.generate("abc", greedy));
+    expect(written).toMatch(/^[a-r]{0,8}$/);
+    const { model: other } = await connectHere();
+    await other.open(await model.save());
+    expect(await textOf(other.generate("abc", greedy))).toBe(written);
+
+    await expect(model.open(address, { signal: AbortSignal.abort() })).rejects.toMatchObject({ name: "AbortError" });
+    await expect(model.open(address, { tokenizer: "bytes" })).rejects.toMatchObject({ code: "vocabulary" });
+    expect(await textOf(model.generate("abc", greedy))).toBe(written);
+    expect(await model.open(file)).toMatchObject({ readsText: false });
+    await expect(textOf(model.generate("abc", greedy))).rejects.toThrow(
+      "generate: the model has no tokenizer; open it",
+    );
+    await expect(model.save()).rejects.toThrow(ValueError);
   });
 
   test("errors keep their classes, and what was there stays", async () => {
@@ -186,6 +231,20 @@ describe.runIf(typeof Worker === "function" && typeof document === "object")("in
     const { step } = await model.train(TEXT, { ...SETTINGS, count: 10 });
     expect(step).toBe(10);
     expect(await textOf(model.generate("the", { maxTokens: 8 }))).toHaveLength(8);
+  });
+
+  test("it opens an address, and the page can cancel that", async () => {
+    const model = await connect(start());
+    open.push(model);
+    const address = URL.createObjectURL(new Blob([await rwkvFile()]));
+    const progress: Progress[] = [];
+    const onProgress = (one: Progress) => progress.push(one);
+    expect(await model.open(address, { onProgress })).toMatchObject({ config: { kind: "rwkv4" }, readsText: false });
+    expect(progress.at(-1)?.loaded).toBe(progress.at(-1)?.total);
+    const abort = new AbortController();
+    const opening = model.open(address, { signal: abort.signal });
+    abort.abort();
+    await expect(opening).rejects.toMatchObject({ name: "AbortError" });
   });
 
   test("a script that does not load is told", async () => {
