@@ -1,4 +1,14 @@
-import { generate, loadCheckpoint, type SamplingOptions } from "ostinato";
+import {
+  ByteTokenizer,
+  generate,
+  gpt2Tokenizer,
+  type OpenedModel,
+  openModel,
+  readTokenizer,
+  type SamplingOptions,
+  type Tokenizer,
+} from "ostinato";
+import { Failure } from "./failure.ts";
 import { readBytes } from "./files.ts";
 import { openGpu } from "./gpu.ts";
 
@@ -6,16 +16,37 @@ export interface WriteOptions extends SamplingOptions {
   readonly prompt: string;
   readonly maxTokens: number;
   readonly stop?: readonly string[];
+  /** "gpt2", "bytes", or the file of one. */
+  readonly tokenizer?: string;
+  readonly heads?: number;
+  readonly headEps?: number;
 }
 
-/** Streams a checkpoint's continuation of a prompt to the standard output. */
+/** Streams the continuation of a prompt to the standard output, by a model from a file or an address. */
 export async function write(file: string, options: WriteOptions): Promise<void> {
-  const bytes = await readBytes(file);
-  const { model, tokenizer } = loadCheckpoint(await openGpu(), bytes);
   const interrupt = new AbortController();
   process.once("SIGINT", () => interrupt.abort());
+  const { signal } = interrupt;
+  const { tokenizer: named, heads, headEps } = options;
+  const tokenizer = named === undefined ? undefined : await tokenizerOf(named);
+  const source = /^https?:\/\//.test(file) ? file : await readBytes(file);
+  const opened = await openModel(await openGpu(), source, { signal, tokenizer, heads, headEps });
+  const known = opened.tokenizer ?? (await usual(opened));
   process.stdout.write(options.prompt);
-  for await (const piece of generate(model, tokenizer, { ...options, signal: interrupt.signal }))
-    process.stdout.write(piece);
+  for await (const piece of generate(opened.model, known, { ...options, signal })) process.stdout.write(piece);
   process.stdout.write("\n");
+}
+
+async function tokenizerOf(named: string): Promise<Tokenizer> {
+  if (named === "bytes") return new ByteTokenizer();
+  if (named === "gpt2") return gpt2Tokenizer();
+  return readTokenizer(new TextDecoder().decode(await readBytes(named)));
+}
+
+/** @throws Failure if the file's kind of model has no usual tokenizer */
+async function usual({ format, kind }: OpenedModel): Promise<Tokenizer> {
+  if (format === "gpt2") return gpt2Tokenizer();
+  throw new Failure(
+    `generate: an ${kind} of ${format} needs its tokenizer; give --tokenizer a tokenizer.json or RWKV's vocabulary file`,
+  );
 }

@@ -16,6 +16,10 @@ const whole = (text: string): number => {
   if (Number.isSafeInteger(value) && value >= 0) return value;
   throw new InvalidArgumentError("Use a whole number of 0 or more.");
 };
+const count = (text: string): number => {
+  if (/^0*[1-9]\d*$/.test(text) && Number.isSafeInteger(Number(text))) return Number(text);
+  throw new InvalidArgumentError("Use a whole number of 1 or more.");
+};
 const real = (text: string): number => {
   const value = Number(text);
   if (text.trim() !== "" && Number.isFinite(value)) return value;
@@ -39,20 +43,21 @@ const trainCommand = program
   .description("train a language model on a text file")
   .argument("<corpus>", "a text file")
   .addOption(new Option("--model <kind>", "kind of model").choices(modelKinds.map(({ kind }) => kind)).default("lstm"))
-  .option("--width <channels>", "width of the layers", whole, 256)
-  .option("--layers <count>", "number of layers", whole, 1)
-  .option("--context <tokens>", "tokens that attention sees", whole, 256)
+  .option("--width <channels>", "width of the layers", count, 256)
+  .option("--layers <count>", "number of layers", count, 1)
+  .option("--context <tokens>", "tokens that attention sees", count, 256)
   .addOption(new Option("--tokenizer <kind>", "what a token is").choices(["characters", "bytes"]).default("characters"))
-  .option("--steps <count>", "optimizer steps in all (default: 1000)", whole)
-  .option("--batch-size <count>", "texts read side by side (default: 16)", whole)
-  .option("--seq-length <tokens>", "tokens of a sequence (default: 64)", whole)
+  .option("--steps <count>", "optimizer steps in all (default: 1000)", count)
+  .option("--batch-size <count>", "texts read side by side (default: 16)", count)
+  .option("--seq-length <tokens>", "tokens of a sequence (default: 64)", count)
   .option("--lr <rate>", "highest learning rate (default: 0.003)", real)
   .option("--max-norm <norm>", "gradients are clipped to it (default: 1)", real)
   .option("--validation <share>", "share of the text held out (default: 0.1)", real)
   .option("--seed <number>", "of the first weights", whole)
   .option("--out <file>", "the checkpoint", "model.safetensors")
-  .option("--save-every <seconds>", "between two saves", whole, 60)
+  .option("--save-every <seconds>", "between two saves", count, 60)
   .option("--resume", "go on with the run in --out")
+  .option("--force", "replace what is in --out")
   .action((corpus, options) => {
     const fixed = [
       "model",
@@ -77,8 +82,11 @@ const trainCommand = program
 
 program
   .command("generate")
-  .description("stream the text of a checkpoint")
-  .argument("<checkpoint>", "a file that train saved")
+  .description("stream the text of a model: a checkpoint, or RWKV, GPT-2 or Mamba as safetensors or .pth")
+  .argument("<model>", "a file, or an address to fetch")
+  .option("--tokenizer <file>", "a tokenizer.json, RWKV's vocabulary file, or gpt2 or bytes (default: the model's)")
+  .option("--heads <count>", "heads of a GPT-2 that has no heads of 64 channels", whole)
+  .option("--head-eps <number>", "1e-5 for RWKV-5 files that were made for rwkv.cpp", real)
   .option("--prompt <text>", "text to continue", "")
   .option("--max-tokens <count>", "tokens to write", whole, 256)
   .option("--temperature <number>", "below 1 sharper, 0 always the best token", real, 0.8)

@@ -49,15 +49,28 @@ const stepOf = (file: string) => {
 };
 
 test("what is asked wrongly is refused in a sentence, without a GPU", async () => {
-  const [unknown, many, nowhere, width, bench] = await Promise.all(
+  writeFileSync(join(project.folder, "there.safetensors"), "something");
+  const [unknown, many, nowhere, width, bench, none, missing, folder, there] = await Promise.all(
     [
       ["train", "corpus.txt", "--model", "perceptron"],
       ["train", "corpus.txt", "--steps", "many"],
       ["generate", "nowhere.safetensors"],
       ["train", "corpus.txt", "--resume", "--width", "8"],
       ["bench", "--quick"],
+      ["train", "corpus.txt", "--width", "0"],
+      ["train", "nowhere.txt"],
+      ["train", "corpus.txt", "--out", "nowhere/model.safetensors"],
+      ["train", "corpus.txt", "--out", "there.safetensors"],
     ].map((args) => ostinato(args)),
   );
+  expect(none).toMatchObject({ code: 1, err: expect.stringContaining("Use a whole number of 1 or more") });
+  expect(missing).toMatchObject({
+    code: 1,
+    err: "ostinato: cannot read nowhere.txt: there is no such file; give another path\n",
+  });
+  expect(folder).toMatchObject({ code: 1, err: expect.stringContaining("there is no folder nowhere; make it") });
+  expect(there).toMatchObject({ code: 1, err: expect.stringContaining("there already; go on with --resume") });
+  expect(readFileSync(join(project.folder, "there.safetensors"), "utf8")).toBe("something");
   expect(unknown).toMatchObject({ code: 1, err: expect.stringContaining("Allowed choices are rnn, gru, lstm") });
   expect(many).toMatchObject({ code: 1, err: expect.stringContaining("Use a whole number") });
   expect(width).toMatchObject({ code: 1, err: expect.stringContaining("width: a resumed run") });
@@ -106,7 +119,7 @@ describe.skipIf("missing" in vulkan)("on Dawn", () => {
       ostinato(["train", "corpus.txt", "--out", "a.safetensors", "--steps", "40", ...TINY]),
       ostinato(["generate", "corpus.txt"]),
     ]);
-    expect(foreign).toMatchObject({ code: 1, err: expect.stringContaining("not a safetensors file") });
+    expect(foreign).toMatchObject({ code: 1, err: expect.stringContaining("it opens safetensors and the .pth") });
     expect(trained).toMatchObject({ code: 0, out: expect.stringMatching(/lstm, [\d,]+ parameters, 1,800 tokens/) });
     expect(trained.out).toMatch(/held-out loss \d\.\d+ nats/);
     expect(trained.err).toContain("40/40");
