@@ -1,5 +1,6 @@
-import { createReadStream } from "node:fs";
-import { readFile, rename, writeFile } from "node:fs/promises";
+import { constants, createReadStream, existsSync } from "node:fs";
+import { access, open, readFile, rename, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
 import { Failure } from "./failure.ts";
 
 const failure = (what: string, file: string, error: unknown) => {
@@ -28,6 +29,19 @@ export async function* readChunks(file: string): AsyncGenerator<Uint8Array> {
     for await (const chunk of createReadStream(file)) yield chunk as Uint8Array;
   } catch (error) {
     throw failure("cannot read", file, error);
+  }
+}
+
+/** Whether a file can be written, before the work that makes it. @throws Failure if it cannot */
+export async function checkPlace(file: string): Promise<void> {
+  const folder = dirname(file);
+  if (!existsSync(folder))
+    throw new Failure(`cannot write ${file}: there is no folder ${folder}; make it, or give another path`);
+  try {
+    await access(folder, constants.W_OK);
+    if (existsSync(file)) await (await open(file, "r+")).close();
+  } catch (error) {
+    throw failure("cannot write", file, error);
   }
 }
 

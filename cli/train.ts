@@ -1,16 +1,20 @@
+import { existsSync } from "node:fs";
 import {
   bitsPerToken,
   createModel,
   type Device,
-  loadCheckpoint,
+  type LanguageModel,
   modelKind,
   Random,
+  type RunOptions,
   type RunSettings,
+  readCheckpoint,
   TrainingRun,
+  type TrainReport,
 } from "ostinato";
-import { encodeSource } from "ostinato/text";
+import { type Encoded, encodeSource } from "ostinato/text";
 import { Failure } from "./failure.ts";
-import { readBytes, readChunks, replaceFile } from "./files.ts";
+import { checkPlace, readBytes, readChunks, replaceFile } from "./files.ts";
 import { openGpu } from "./gpu.ts";
 import { Progress } from "./progress.ts";
 
@@ -18,6 +22,8 @@ export interface TrainOptions extends RunSettings {
   /** The checkpoint. */
   readonly out: string;
   readonly resume?: boolean;
+  /** Replace a checkpoint that is there. */
+  readonly force?: boolean;
   readonly model: string;
   readonly width: number;
   readonly layers: number;
@@ -31,10 +37,15 @@ export interface TrainOptions extends RunSettings {
 /** Trains a model on a text file and keeps it in a checkpoint; an interrupt saves too. */
 export async function train(file: string, options: TrainOptions): Promise<void> {
   const { out, saveEvery } = options;
+  // What can be refused is refused before the GPU is opened, and long before the first save.
   const saved = options.resume ? await readBytes(out) : null;
-  const device = await openGpu();
+  await checkPlace(out);
+  if (!saved && !options.force && existsSync(out))
+    throw new Failure(`${out} is there already; go on with --resume, replace it with --force, or give another --out`);
+  const { text, build, run: settled } = await (saved ? goOn(file, saved, options) : begin(file, options));
   const progress = new Progress();
-  const run = await (saved ? goOn(device, file, saved, options, progress) : begin(device, file, options, progress));
+  const onReport = (report: TrainReport) => progress.update(report);
+  const run = new TrainingRun(build(await openGpu()), text, { ...settled, onReport });
   const { model, settings, corpus } = run;
   const [parameters, tokens] = [model.parameterCount, corpus.train.length + corpus.validation.length].map((count) =>
     count.toLocaleString("en"),
@@ -65,28 +76,36 @@ export async function train(file: string, options: TrainOptions): Promise<void> 
   console.log(`saved ${out}; now: npx ostinato generate ${out}`);
 }
 
-async function begin(device: Device, file: string, options: TrainOptions, progress: Progress): Promise<TrainingRun> {
-  const { model: kind, width, layers: numLayers, context: contextLength, tokenizer, seed, ...settings } = options;
+/** A run as far as it goes without a GPU. */
+interface Prepared {
+  readonly text: Encoded;
+  readonly run: RunOptions;
+  build(device: Device): LanguageModel;
+}
+
+async function begin(file: string, options: TrainOptions): Promise<Prepared> {
+  const { model: kind, width, layers: numLayers, context: contextLength, tokenizer, seed } = options;
+  const { batchSize, seqLength, lr, steps, maxNorm, validation } = options;
   const text = await encodeSource(readChunks(file), tokenizer);
   const config = modelKind(kind).sized({ vocabSize: text.tokenizer.vocabSize, width, numLayers, contextLength });
-  const model = createModel(device, config, seed === undefined ? {} : { random: new Random(seed) });
-  return new TrainingRun(model, text, { ...settingsOf(settings), onReport: (report) => progress.update(report) });
+  const init = seed === undefined ? {} : { random: new Random(seed) };
+  return {
+    text,
+    run: { batchSize, seqLength, lr, steps, maxNorm, validation } as RunOptions,
+    build: (device) => createModel(device, config, init),
+  };
 }
 
-async function goOn(
-  device: Device,
-  file: string,
-  saved: Uint8Array<ArrayBuffer>,
-  { steps, out }: TrainOptions,
-  progress: Progress,
-): Promise<TrainingRun> {
-  const { model, tokenizer, training } = loadCheckpoint(device, saved);
+async function goOn(file: string, saved: Uint8Array<ArrayBuffer>, { steps, out }: TrainOptions): Promise<Prepared> {
+  const { config, tokenizer, parameters, training } = readCheckpoint(saved);
   if (!training) throw new Failure(`${out} holds a model but no run to resume; train without --resume`);
-  const text = await encodeSource(readChunks(file), tokenizer);
-  const more = steps === undefined ? {} : { steps };
-  return new TrainingRun(model, text, { ...more, resume: training, onReport: (report) => progress.update(report) });
-}
-
-function settingsOf({ batchSize, seqLength, lr, steps, maxNorm, validation }: RunSettings): RunSettings {
-  return { batchSize, seqLength, lr, steps, maxNorm, validation } as RunSettings;
+  return {
+    text: await encodeSource(readChunks(file), tokenizer),
+    run: { ...(steps !== undefined && { steps }), resume: training },
+    build(device) {
+      const model = createModel(device, config);
+      model.loadStateDict(parameters);
+      return model;
+    },
+  };
 }
