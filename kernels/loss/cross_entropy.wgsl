@@ -4,9 +4,9 @@
 // The logarithm of a probability is never taken, so a loss of 200 is 200; max and sum are kept apart, so that p
 // stays exact beside logits of thousands. Rows whose target is `ignored` count for nothing. A target outside
 // [0, V) makes its loss and gradient NaN, which a trainer reports, where a silent skip would hide a broken corpus.
-// Shapes: N rows of V classes. A word is one class, or four where V allows vec4f. `backward` is elementwise over
-// vectors of 4 whatever V is (storage is padded to 16 bytes).
-// Dispatch: `forward` ceil(N / ROWS) workgroups, LANES invocations a row; `backward` ceil(N * V / 4 / (LANES * ROWS)).
+// Shapes: N rows of V classes. A word is one class, or four where V allows vec4f. `backward` is for such V; `backwardFlat`
+// is elementwise over vectors of 4 whatever V is (storage is padded to 16 bytes).
+// Dispatch: `forward`, `backward` ceil(N / ROWS) workgroups, LANES invocations a row; `backwardFlat` ceil(N * V / 4 / LANES).
 // Source: PyTorch's CrossEntropyLoss; the online sum is Milakov and Gimelshein 2018, https://arxiv.org/abs/1805.02867.
 
 alias word = vec4f;               // or f32
@@ -15,14 +15,13 @@ override LANES: u32 = 32u;        // invocations a row, a power of two
 override ROWS: u32 = 2u;          // rows a workgroup
 override SMOOTH: bool = false;    // label smoothing
 override WEIGHTED: bool = false;  // class weights; without, `weights` is bound but not read
-override ALIGNED: bool = true;    // `backward`: V is a multiple of 4, so a vector lies in one row
-override EACH: bool = false;      // `backward`: dy has a gradient a row
+override EACH: bool = false;      // `backward`, `backwardFlat`: dy has a gradient a row
 
 const LOWEST: f32 = -1e30;        // below every logit
 
 struct Params {
   rows: u32,       // N
-  words: u32,      // `forward`: words a row; `backward`: vectors of all logits
+  words: u32,      // words a row; `backwardFlat`: vectors of all logits
   classes: u32,    // V
   ignored: i32,    // target of rows that do not count
   smoothing: f32,  // e
@@ -70,6 +69,9 @@ fn not_a_number(seed: u32) -> f32 {
 // Reductions over the lanes of a row: halving while many lanes are left, then each lane reads the rest, which
 // costs fewer barriers. `first` is where the row's lanes start.
 fn row_max(value: f32, lane: u32, first: u32) -> f32 {
+  if (LANES == 1u) {
+    return value;
+  }
   maxima[first + lane] = value;
   workgroupBarrier();
   for (var half = LANES / 2u; half >= 16u; half /= 2u) {
@@ -86,6 +88,9 @@ fn row_max(value: f32, lane: u32, first: u32) -> f32 {
 }
 
 fn row_sum(value: f32, lane: u32, first: u32) -> f32 {
+  if (LANES == 1u) {
+    return value;
+  }
   sums[first + lane] = value;
   workgroupBarrier();
   for (var half = LANES / 2u; half >= 16u; half /= 2u) {
@@ -135,7 +140,21 @@ fn forward(
   let start = row * params.words;
   var highest = LOWEST;
   var sum = word(0.0);
-  for (var w = lane; w < words; w += LANES) {
+  var w = lane;
+  for (; w + 3u * LANES < words; w += 4u * LANES) {
+    let at = start + w;
+    let a = logits[at];
+    let b = logits[at + LANES];
+    let c = logits[at + 2u * LANES];
+    let d = logits[at + 3u * LANES];
+    let most = max_of(max(max(a, b), max(c, d)));
+    if (most > highest) {
+      sum *= exp_of_gap(word(highest - most));
+      highest = most;
+    }
+    sum += (exp_of_gap(a - highest) + exp_of_gap(b - highest)) + (exp_of_gap(c - highest) + exp_of_gap(d - highest));
+  }
+  for (; w < words; w += LANES) {
     let v = logits[start + w];
     let most = max_of(v);
     if (most > highest) {
@@ -178,39 +197,69 @@ fn forward(
   }
 }
 
+// exp of a difference to a maximum, of four.
+fn exp_of_gaps(v: vec4f) -> vec4f {
+  return select(exp(v), vec4f(0.0), v < vec4f(-87.0)); // bounded: v <= 0
+}
+
 @compute @workgroup_size(LANES, ROWS)
 fn backward(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
+) {
+  let row = (group.x + group.y * groups.x) * ROWS + local.y;
+  if (row < params.rows) {
+    let start = row * params.words;
+    let s = rowstats[row];
+    let target_class = targets[row];
+    let counts = target_class != params.ignored;
+    var scale = dy[0] * divisor[0];
+    if (EACH) {
+      scale = dy[row];
+    }
+    let factor = s.y * s.z * scale;
+    let spread = params.smoothing / f32(params.classes) * scale;
+    for (var w = local.x; w < params.words; w += LANES) {
+      var gradient = exp_of_gaps(scores[start + w] - s.x) * factor;
+      if (SMOOTH) {
+        var weight = vec4f(1.0);
+        if (WEIGHTED) {
+          weight = vec4f(weights[w * 4u], weights[w * 4u + 1u], weights[w * 4u + 2u], weights[w * 4u + 3u]);
+        }
+        gradient -= spread * weight;
+      }
+      dx[start + w] = select(vec4f(0.0), gradient, counts);
+    }
+    // The invocation that wrote the target's class takes its share off again.
+    let at = u32(max(target_class, 0));
+    if (counts && target_class >= 0 && at < params.classes && at / 4u % LANES == local.x) {
+      let share = (1.0 - params.smoothing) * s.w * scale;
+      dx[start + at / 4u] -= select(vec4f(0.0), vec4f(share), vec4u(0u, 1u, 2u, 3u) == vec4u(at % 4u));
+    }
+  }
+}
+
+@compute @workgroup_size(LANES)
+fn backwardFlat(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) local: u32,
 ) {
-  let i = (group.x + group.y * groups.x) * LANES * ROWS + local;
+  let i = (group.x + group.y * groups.x) * LANES + local;
   if (i < params.words) {
     let element = vec4u(i * 4u) + vec4u(0u, 1u, 2u, 3u);
-    var row = vec4u(element.x / params.classes);
-    if (!ALIGNED) {
-      // The last vector may end past the last row.
-      row = min(element / params.classes, vec4u(params.rows - 1u));
-    }
-    let class_index = element - row * params.classes;
+    let V = params.classes;
+    // The last vector may end past the last row.
+    let row = min(vec4u(element.x / V, element.y / V, element.z / V, element.w / V), vec4u(params.rows - 1u));
+    let class_index = element - row * V;
     let s0 = rowstats[row.x];
-    var s1 = s0;
-    var s2 = s0;
-    var s3 = s0;
-    if (!ALIGNED) {
-      s1 = rowstats[row.y];
-      s2 = rowstats[row.z];
-      s3 = rowstats[row.w];
-    }
-    let t0 = targets[row.x];
-    var wanted = vec4i(t0);
-    if (!ALIGNED) {
-      wanted = vec4i(t0, targets[row.y], targets[row.z], targets[row.w]);
-    }
-    let d = scores[i] - vec4f(s0.x, s1.x, s2.x, s3.x);
-    let p = select(exp(d), vec4f(0.0), d < vec4f(-87.0)) * vec4f(s0.y, s1.y, s2.y, s3.y); // bounded: d <= 0
+    let s1 = rowstats[row.y];
+    let s2 = rowstats[row.z];
+    let s3 = rowstats[row.w];
+    let wanted = vec4i(targets[row.x], targets[row.y], targets[row.z], targets[row.w]);
+    let p = exp_of_gaps(scores[i] - vec4f(s0.x, s1.x, s2.x, s3.x)) * vec4f(s0.y, s1.y, s2.y, s3.y);
     let target_weight = vec4f(s0.w, s1.w, s2.w, s3.w);
-    let counts = wanted != vec4i(params.ignored);
     var gradient = p * vec4f(s0.z, s1.z, s2.z, s3.z);
     gradient -= select(vec4f(0.0), (1.0 - params.smoothing) * target_weight, vec4i(class_index) == wanted);
     if (SMOOTH) {
@@ -218,12 +267,12 @@ fn backward(
       if (WEIGHTED) {
         weight = vec4f(weights[class_index.x], weights[class_index.y], weights[class_index.z], weights[class_index.w]);
       }
-      gradient -= params.smoothing / f32(params.classes) * weight;
+      gradient -= params.smoothing / f32(V) * weight;
     }
     var scale = vec4f(dy[0] * divisor[0]);
     if (EACH) {
       scale = vec4f(dy[row.x], dy[row.y], dy[row.z], dy[row.w]);
     }
-    dx[i] = select(vec4f(0.0), gradient * scale, counts);
+    dx[i] = select(vec4f(0.0), gradient * scale, wanted != vec4i(params.ignored));
   }
 }

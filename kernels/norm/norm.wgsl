@@ -1,8 +1,8 @@
 // Normalisation of rows, with h = (x - mean) * rstd and rstd = 1 / sqrt(variance + eps): y = h * weight + bias, and
 // dx = rstd (g - mean(g) - h mean(g h)) with g = dy * weight, dweight = sum(dy h), dbias = sum(dy).
 // LayerNorm: a row is the last axis. GroupNorm: a row is a group of channels of a sample, G rows a sample.
-// RMSNorm (CENTER false): the mean counts as 0. The variance is taken around the mean in a second pass over the
-// row: E[x^2] - E[x]^2 is wrong by a factor of 5 in f32 where the mean is 10,000 times the spread.
+// RMSNorm (CENTER false): the mean counts as 0. The variance is summed around running means: E[x^2] - E[x]^2 is wrong by
+// a factor of 5 in f32 where the mean is 10,000 times the spread.
 // `forwardSum` normalises stream = x + update and stores that too: the residual stream of a Transformer. Its gradient
 // comes back through `backward` as dstream, beside dy.
 // Shapes: R rows of D elements; a word is one element, or four where D (and the channels of a group) allow vec4f.
@@ -67,6 +67,9 @@ fn sum_of(v: word) -> f32 {
 }
 
 fn row_sum(value: f32, lane: u32, first: u32) -> f32 {
+  if (LANES == 1u) {
+    return value;
+  }
   sums[first + lane] = value;
   workgroupBarrier();
   for (var half = LANES / 2u; half >= 16u; half /= 2u) {
@@ -97,23 +100,50 @@ fn input(i: u32) -> word {
   return x[i];
 }
 
-// Mean and rstd of a row. Every invocation of a workgroup must call it.
+// Mean and rstd of a row in one pass: each lane keeps, for each component of its words, a mean and the sum of squares
+// around it, and merges four words at a time with them (Chan et al. 1979); then the lanes' are merged around the mean of all.
+// Every invocation of a workgroup must call it.
 fn statistics(lane: u32, first: u32, start: u32, words: u32) -> vec2f {
-  var mean = 0.0;
-  if (CENTER) {
-    var sum = word(0.0);
-    for (var w = lane; w < words; w += LANES) {
-      sum += input(start + w);
-    }
-    mean = row_sum(sum_of(sum), lane, first) / params.count;
-  }
+  var count = 0.0;
+  var mean = word(0.0);
   var squares = word(0.0);
-  for (var w = lane; w < words; w += LANES) {
-    let d = input(start + w) - mean;
-    squares += d * d;
+  var w = lane;
+  for (; w + 3u * LANES < words; w += 4u * LANES) {
+    let at = start + w;
+    let a = input(at);
+    let b = input(at + LANES);
+    let c = input(at + 2u * LANES);
+    let d = input(at + 3u * LANES);
+    if (CENTER) {
+      let middle = ((a + b) + (c + d)) * 0.25;
+      let share = 4.0 / (count + 4.0);
+      let step = middle - mean;
+      squares += step * step * (count * share);
+      squares += (a - middle) * (a - middle) + (b - middle) * (b - middle);
+      squares += (c - middle) * (c - middle) + (d - middle) * (d - middle);
+      mean += step * share;
+      count += 4.0;
+    } else {
+      squares += (a * a + b * b) + (c * c + d * d);
+    }
+  }
+  for (; w < words; w += LANES) {
+    let v = input(start + w);
+    let step = v - mean;
+    if (CENTER) {
+      count += 1.0;
+      mean += step / count;
+    }
+    squares += step * (v - mean);
+  }
+  var middle = 0.0;
+  if (CENTER) {
+    middle = row_sum(sum_of(mean) * count, lane, first) / params.count;
+    let step = mean - middle;
+    squares += step * step * count;
   }
   let variance = row_sum(sum_of(squares), lane, first + LANES * ROWS) / params.count;
-  return vec2f(mean, inverseSqrt(variance + params.eps));
+  return vec2f(middle, inverseSqrt(variance + params.eps));
 }
 
 fn affine_value(h: word, a: u32) -> word {
@@ -138,7 +168,19 @@ fn forward(
   let words = select(0u, params.words, row < params.rows);
   let start = row * params.words;
   let s = statistics(lane, local.y * LANES, start, words);
-  for (var w = lane; w < words; w += LANES) {
+  var w = lane;
+  for (; w + 3u * LANES < words; w += 4u * LANES) {
+    let at = start + w;
+    let a = (input(at) - s.x) * s.y;
+    let b = (input(at + LANES) - s.x) * s.y;
+    let c = (input(at + 2u * LANES) - s.x) * s.y;
+    let d = (input(at + 3u * LANES) - s.x) * s.y;
+    y[at] = affine_value(a, affine_of(row, w));
+    y[at + LANES] = affine_value(b, affine_of(row, w + LANES));
+    y[at + 2u * LANES] = affine_value(c, affine_of(row, w + 2u * LANES));
+    y[at + 3u * LANES] = affine_value(d, affine_of(row, w + 3u * LANES));
+  }
+  for (; w < words; w += LANES) {
     y[start + w] = affine_value((input(start + w) - s.x) * s.y, affine_of(row, w));
   }
   if (lane == 0u && row < params.rows) {

@@ -4,7 +4,8 @@
 // Shapes: `forward` and `backward` see R contiguous rows of C elements; the `Columns` entries see (O, A, I) and
 // normalise over A. A word is one element, or four where C (or I) allows vec4f.
 // Dispatch: ceil(R / ROWS) workgroups, LANES invocations a row; `Columns`: ceil(O * I / (LANES * ROWS)), in words.
-// The maximum and the sum are kept up to date together (online), so memory is passed twice, not three times.
+// The maximum and the sum are kept up to date together (online), so memory is passed twice, not three times, and four words
+// at a time, so that their loads overlap and the maximum is looked at once for all of them.
 // Source: Milakov and Gimelshein 2018, https://arxiv.org/abs/1805.02867.
 
 alias word = vec4f;            // or f32
@@ -52,6 +53,9 @@ fn sum_of(v: word) -> f32 {
 // Reductions over the lanes of a row: halving while many lanes are left, then each lane reads the rest, which
 // costs fewer barriers. `first` is where the row's lanes start.
 fn row_max(value: f32, lane: u32, first: u32) -> f32 {
+  if (LANES == 1u) {
+    return value;
+  }
   maxima[first + lane] = value;
   workgroupBarrier();
   for (var half = LANES / 2u; half >= 16u; half /= 2u) {
@@ -68,6 +72,9 @@ fn row_max(value: f32, lane: u32, first: u32) -> f32 {
 }
 
 fn row_sum(value: f32, lane: u32, first: u32) -> f32 {
+  if (LANES == 1u) {
+    return value;
+  }
   sums[first + lane] = value;
   workgroupBarrier();
   for (var half = LANES / 2u; half >= 16u; half /= 2u) {
@@ -83,6 +90,14 @@ fn row_sum(value: f32, lane: u32, first: u32) -> f32 {
   return total;
 }
 
+// y, from the gap between x and the maximum.
+fn outcome(gap: word, scale: f32, shift: f32) -> word {
+  if (LOG) {
+    return gap - shift;
+  }
+  return exp_of_gap(gap) * scale;
+}
+
 @compute @workgroup_size(LANES, ROWS)
 fn forward(
   @builtin(workgroup_id) group: vec3u,
@@ -96,7 +111,21 @@ fn forward(
   let start = row * params.words;
   var highest = LOWEST;
   var sum = word(0.0);
-  for (var w = lane; w < words; w += LANES) {
+  var w = lane;
+  for (; w + 3u * LANES < words; w += 4u * LANES) {
+    let at = start + w;
+    let a = x[at];
+    let b = x[at + LANES];
+    let c = x[at + 2u * LANES];
+    let d = x[at + 3u * LANES];
+    let most = max_of(max(max(a, b), max(c, d)));
+    if (most > highest) {
+      sum *= exp_of_gap(word(highest - most));
+      highest = most;
+    }
+    sum += (exp_of_gap(a - highest) + exp_of_gap(b - highest)) + (exp_of_gap(c - highest) + exp_of_gap(d - highest));
+  }
+  for (; w < words; w += LANES) {
     let v = x[start + w];
     let most = max_of(v);
     if (most > highest) {
@@ -110,13 +139,20 @@ fn forward(
   let total = row_sum(sum_of(sum * exp_of_gap(word(highest - top))), lane, first);
   let shift = log(max(total, 1.1754944e-38));
   let scale = select(1.0 / total, 0.0, total == 0.0);
-  for (var w = lane; w < words; w += LANES) {
-    let v = x[start + w] - top;
-    if (LOG) {
-      y[start + w] = v - shift;
-    } else {
-      y[start + w] = exp_of_gap(v) * scale;
-    }
+  w = lane;
+  for (; w + 3u * LANES < words; w += 4u * LANES) {
+    let at = start + w;
+    let a = x[at] - top;
+    let b = x[at + LANES] - top;
+    let c = x[at + 2u * LANES] - top;
+    let d = x[at + 3u * LANES] - top;
+    y[at] = outcome(a, scale, shift);
+    y[at + LANES] = outcome(b, scale, shift);
+    y[at + 2u * LANES] = outcome(c, scale, shift);
+    y[at + 3u * LANES] = outcome(d, scale, shift);
+  }
+  for (; w < words; w += LANES) {
+    y[start + w] = outcome(x[start + w] - top, scale, shift);
   }
 }
 

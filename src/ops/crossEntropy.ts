@@ -7,6 +7,7 @@ import { sameShape, show } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { launchRows } from "./rows.ts";
 
+/** Options of `crossEntropy`. */
 export interface CrossEntropyOptions {
   /** Rows with this target count for nothing, neither in the loss nor in the mean's denominator; default -100. */
   readonly ignoreIndex?: number;
@@ -62,15 +63,17 @@ export function crossEntropy(logits: Tensor, targets: Tensor, options: CrossEntr
     if (!dy) return [null];
     const [scores, targets, rowstats, divisor, weights] = saved;
     const dx = empty(device, scores.shape);
-    const vectors = Math.ceil(dx.size / 4);
-    device.dispatch(
-      crossEntropyKernel,
-      "backward",
-      { scores, targets, rowstats, divisor, weights, dy, dx },
-      { ...params, words: vectors },
-      [Math.ceil(vectors / 64)],
-      { ...flags, LANES: 64, ROWS: 1, ALIGNED: classes % 4 === 0, EACH: each },
-    );
+    const buffers = { scores, targets, rowstats, divisor, weights, dy, dx };
+    const marks = { ...flags, EACH: each };
+    if (classes % 4 === 0) {
+      const { LANES, ROWS } = knobs;
+      device.dispatch(crossEntropyKernel, "backward", buffers, { ...params, words }, groups, { ...marks, LANES, ROWS });
+    } else {
+      const vectors = Math.ceil(dx.size / 4);
+      const all = { ...params, words: vectors };
+      const lanes = [Math.ceil(vectors / 64)] as const;
+      device.dispatch(crossEntropyKernel, "backwardFlat", buffers, all, lanes, { ...marks, LANES: 64 });
+    }
     return [dx];
   });
   stats.dispose();
