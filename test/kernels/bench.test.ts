@@ -122,7 +122,7 @@ describe.skipIf("missing" in findVulkan(await findChrome()))("npm run bench", ()
     } finally {
       process.kill(-(child.pid as number), "SIGKILL"); // the run that it started, too
     }
-  });
+  }, 180_000);
 
   test("gives a kernel that differs no time but its first wrong index", () => {
     const files = ["right.wgsl", "wrong.wgsl"].map((name) => join(folder, name));
