@@ -29,8 +29,7 @@ function sizeOf(kernel: Kernel, text: string, sizes: Readonly<Record<string, num
  * @throws Error that says which size is missing
  */
 export function bufferElements(kernel: Kernel, binding: string, sizes: Readonly<Record<string, number>>): Elements {
-  const pattern = new RegExp(`var<storage[^>]*>\\s*${binding}\\s*:\\s*([^;]+);\\s*(?://\\s*\\(([^)]*)\\))?`);
-  const [, type = "", shape] = pattern.exec(kernel.source) ?? [];
+  const [type, shape] = declared(kernel, binding);
   const element = elementType(kernel, type);
   const kind = /^(f32|vec[234](f|<f32>))$/.test(element) ? "f32" : "u32";
   const words = WORDS[/^vec[234]/.exec(element)?.[0] ?? element] ?? 1;
@@ -44,6 +43,16 @@ export function bufferElements(kernel: Kernel, binding: string, sizes: Readonly<
     .reduce((all, part) => all * part.split("+").reduce((sum, p) => sum + product(p), 0), 1);
   // Shapes count elements as a user sees them: numbers, also where the kernel reads four at once.
   return { count: Math.ceil(Math.max(count, 1) / 4) * 4 * (words === 2 ? 2 : 1), type: kind };
+}
+
+/** Type of a binding and the shape in its comment, which may be another's: `// as x`. */
+function declared({ source }: Kernel, binding: string): readonly [type: string, shape: string | undefined] {
+  const of = (name: string) =>
+    new RegExp(`var<storage[^>]*>\\s*${name}\\s*:\\s*([^;]+);\\s*(?://\\s*(?:\\(([^)]*)\\)|as (\\w+)))?`).exec(
+      source,
+    ) ?? [];
+  const [, type = "", shape, other] = of(binding);
+  return [type, shape ?? (other && other !== binding ? of(other)[2] : undefined)];
 }
 
 function elementType(kernel: Kernel, type: string): string {
