@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { placeLabels } from "../../bench/charts.ts";
 import { compare, explain } from "../../bench/check.ts";
 import { compareRuns, passes } from "../../bench/compare.ts";
+import type { Report } from "../../bench/job.ts";
 import { bufferElements, groupsOf } from "../../bench/kernel/signature.ts";
 import { type Clock, type Result, repeatsFor } from "../../bench/measure.ts";
 import { command, parseOptions } from "../../bench/options.ts";
@@ -9,7 +10,7 @@ import { type Roofline, standing } from "../../bench/roofline/roofline.ts";
 import { SCENARIOS } from "../../bench/scenarios/all.ts";
 import { commonDivisor, summarise } from "../../bench/statistics.ts";
 import { LINES } from "../../bench/suite/lines.ts";
-import { digits, scenarioCells } from "../../bench/table.ts";
+import { cells, digits, HEAD, scenarioCells } from "../../bench/table.ts";
 import { describe as describeKernel } from "../../kernels/describe.ts";
 
 describe("statistics", () => {
@@ -72,13 +73,32 @@ describe("the verdict", () => {
 });
 
 describe("the roofline", () => {
-  const roof: Roofline = { gflops: 100, storageGBs: 10, workgroupGBs: 50, dispatchUs: 1, readBackMs: 1 };
+  const roof: Roofline = {
+    gflops: 100,
+    tileGflops: 50,
+    storageGBs: 10,
+    workgroupGBs: 50,
+    dispatchUs: 1,
+    readBackMs: 1,
+  };
   test("bounds work by arithmetic or by bandwidth", () => {
     const dense = standing({ flops: 2e9, bytes: 1e7, median: 40 }, roof);
     expect(dense).toEqual({ gflops: 50, gbs: 0.25, intensity: 200, boundMs: 20, share: 0.5, boundBy: "arithmetic" });
     const copy = standing({ flops: 1e6, bytes: 1e8, median: 20 }, roof);
     expect(copy).toMatchObject({ gbs: 5, boundMs: 10, share: 0.5, boundBy: "bandwidth" });
   });
+});
+
+test("a product's row tells its share of a register tile's rate, and no other row does", () => {
+  const roofline = { gflops: 100, tileGflops: 50, storageGBs: 10, workgroupGBs: 50, dispatchUs: 1, readBackMs: 1 };
+  const result = (name: string): Result => ({
+    ...{ name, flops: 2e9, bytes: 1e7, median: 80, low: 80, high: 80, count: 5, repeats: 1, dispatches: 1 },
+    ...{ method: "submit to done", compileMs: 0, firstMs: 0, scriptUs: 0, peakBytes: 0 },
+  });
+  const rows = cells({ results: [result("matmul/a"), result("softmax/b")], roofline } as unknown as Report);
+  const column = HEAD.indexOf("% of tile");
+  expect(rows.map((row) => row[column])).toEqual(["50.0", "-"]);
+  for (const row of rows) expect(row).toHaveLength(HEAD.length);
 });
 
 describe("arguments", () => {
@@ -121,8 +141,9 @@ struct Params { rows: u32, channels: u32, }
 @group(0) @binding(1) var<storage, read> x: array<vec4f>;         // (rows, channels)
 @group(0) @binding(2) var<storage, read> ids: array<u32>;         // (rows)
 @group(0) @binding(3) var<storage, read_write> y: array<f32>;     // (rows, C + 2)
+@group(0) @binding(4) var<storage, read_write> z: array<f32>;     // as ids: of each row
 @compute @workgroup_size(BLOCK)
-fn forward(@builtin(global_invocation_id) id: vec3u) { y[id.x] = x[ids[id.x]].x * f32(params.rows); }`,
+fn forward(@builtin(global_invocation_id) id: vec3u) { y[id.x] = x[ids[id.x]].x * f32(params.rows); z[id.x] = 0.0; }`,
     "sample",
   );
   const sizes = { rows: 8, channels: 32 };
@@ -132,6 +153,7 @@ fn forward(@builtin(global_invocation_id) id: vec3u) { y[id.x] = x[ids[id.x]].x 
     expect(bufferElements(kernel, "ids", sizes)).toEqual({ count: 8, type: "u32" });
     expect(bufferElements(kernel, "y", sizes)).toEqual({ count: 272, type: "f32" });
     expect(bufferElements(kernel, "y", { ...sizes, y: 12 })).toEqual({ count: 12, type: "f32" });
+    expect(bufferElements(kernel, "z", sizes)).toEqual({ count: 8, type: "f32" });
     expect(() => bufferElements(kernel, "x", { rows: 8 })).toThrow("give it with --size channels=");
   });
 
