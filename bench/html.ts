@@ -29,9 +29,10 @@ export interface Section {
 /** What the device can do at most, as figures to read at a glance. */
 function peaks({ roofline }: Report): string {
   if (!roofline) return "";
-  const { gflops, storageGBs, workgroupGBs, dispatchUs, readBackMs } = roofline;
+  const { gflops, tileGflops, storageGBs, workgroupGBs, dispatchUs, readBackMs } = roofline;
   const figures = {
     "GFLOP/s, fused multiply-adds": gflops,
+    "GFLOP/s, a register tile of products": tileGflops,
     "GB/s, storage copies": storageGBs,
     "GB/s, workgroup memory": workgroupGBs,
     "us a dispatch": dispatchUs,

@@ -22,9 +22,12 @@ export function adapterName({ adapter, software }: Pick<Machine, "adapter" | "so
 }
 
 export const HEAD = [
-  ...["line", "ms", "quartiles", "n", "GFLOP/s", "GB/s", "FLOP/B", "% of bound"],
+  ...["line", "ms", "quartiles", "n", "GFLOP/s", "GB/s", "FLOP/B", "% of bound", "% of tile"],
   ...["first ms", "compile ms", "JS us", "launches", "JS us/launch", "MiB"],
 ];
+
+/** Matrix products and nothing else: what a register tile can be compared with. */
+const isProduct = (name: string): boolean => name.startsWith("matmul/");
 
 /** Cells of the lines that were timed; lines that were not come with one cell, the reason. */
 export function cells(report: Report): string[][] {
@@ -41,8 +44,9 @@ export function cells(report: Report): string[][] {
             digits(under.gbs),
             flops ? digits(under.intensity) : "-",
             `${digits(100 * under.share)} ${under.boundBy}`,
+            isProduct(name) ? digits((100 * under.gflops) / roofline.tileGflops) : "-",
           ]
-        : ["-", "-", "-", "-"]),
+        : ["-", "-", "-", "-", "-"]),
       ...[digits(result.firstMs), digits(result.compileMs), digits(result.scriptUs)],
       ...[
         `${result.dispatches}`,
@@ -95,7 +99,7 @@ export function facts(report: Report): string[] {
     `time by ${method}${tickNs ? `, a tick of ${tickNs} ns` : ""}${scriptTickUs ? `; JavaScript by a clock of ${digits(scriptTickUs)} us` : ""}`,
     ...(roofline
       ? [
-          `peaks of this device in this run: ${digits(roofline.gflops)} GFLOP/s of fused multiply-adds, ${digits(roofline.storageGBs)} GB/s of storage copies, ` +
+          `peaks of this device in this run: ${digits(roofline.gflops)} GFLOP/s of fused multiply-adds, ${digits(roofline.tileGflops)} GFLOP/s of a register tile of products, ${digits(roofline.storageGBs)} GB/s of storage copies, ` +
             `${digits(roofline.workgroupGBs)} GB/s of workgroup memory; a dispatch ${digits(roofline.dispatchUs)} us, a read-back ${digits(roofline.readBackMs)} ms`,
         ]
       : []),

@@ -9,14 +9,17 @@ import type { Line } from "../line.ts";
 import { type Clock, isTimed, measureLine, type TimingOptions } from "../measure.ts";
 import { summarise } from "../statistics.ts";
 import { input } from "../suite/inputs.ts";
+import { tileLines } from "./tile.ts";
 
-export const ROOFLINE_KERNELS = ["fma", "copy", "workgroup"] as const;
+export const ROOFLINE_KERNELS = ["fma", "copy", "workgroup", "tile", "tile_subgroup"] as const;
 export type RooflineKernels = Readonly<Record<(typeof ROOFLINE_KERNELS)[number], Kernel>>;
 
 /** Peaks of a device. */
 export interface Roofline {
   /** 10^9 floating-point operations a second, a fused multiply-add as 2. */
   readonly gflops: number;
+  /** The same of a hand-written register tile of a matrix product, its operands in cache: the yardstick of products. */
+  readonly tileGflops: number;
   /** 10^9 bytes a second, read and written, through storage buffers. */
   readonly storageGBs: number;
   readonly workgroupGBs: number;
@@ -133,16 +136,18 @@ export async function measureRoofline(
   options: TimingOptions,
 ): Promise<Roofline> {
   const lines = peakLines(kernels, device.software);
-  const rate = async (name: keyof typeof lines) => {
-    const line = lines[name];
+  const rate = async (line: Line) => {
     const result = await measureLine(device, line, clock, options);
-    if (!isTimed(result)) throw new Error(`roofline/${name}: ${result.error}`);
+    if (!isTimed(result)) throw new Error(`roofline: ${line.name}: ${result.error}`);
     return Math.max(line.flops, line.bytes) / (result.median * 1e6);
   };
+  const tiles: number[] = [];
+  for (const line of tileLines(kernels, device)) tiles.push(await rate(line));
   return {
-    gflops: await rate("fma"),
-    storageGBs: await rate("copy"),
-    workgroupGBs: await rate("workgroup"),
+    gflops: await rate(lines.fma),
+    tileGflops: Math.max(...tiles),
+    storageGBs: await rate(lines.copy),
+    workgroupGBs: await rate(lines.workgroup),
     dispatchUs: await dispatchCost(device),
     readBackMs: await readBackCost(device),
   };

@@ -4,12 +4,16 @@ import type { Line } from "../line.ts";
 import { input, withGradients, words } from "./inputs.ts";
 
 /** (M, K) x (K, N), or b stored (N, K), in float64. */
-function product(a: ArrayLike<number>, b: ArrayLike<number>, M: number, N: number, K: number, transposed = false) {
+export function productReference(
+  a: ArrayLike<number>,
+  b: ArrayLike<number>,
+  { M, N, K, transposeB }: { M: number; N: number; K: number; transposeB: boolean },
+): Float64Array {
   const y = new Float64Array(M * N);
   for (let m = 0; m < M; m++)
     for (let k = 0; k < K; k++) {
       const value = a[m * K + k] as number;
-      for (let n = 0; n < N; n++) y[m * N + n]! += value * (b[transposed ? n * K + k : k * N + n] as number);
+      for (let n = 0; n < N; n++) y[m * N + n]! += value * (b[transposeB ? n * K + k : k * N + n] as number);
     }
   return y;
 }
@@ -29,7 +33,7 @@ function product2(name: string, M: number, N: number, K: number, transposeB = fa
       return {
         inputs: [a.on, b.on],
         run: () => [matmul(a.on, b.on, { transposeB })],
-        expected: () => [product(a.values, b.values, M, N, K, transposeB)],
+        expected: () => [productReference(a.values, b.values, { M, N, K, transposeB })],
       };
     },
   };
@@ -51,7 +55,8 @@ function layer(rows: number, inputs: number, outputs: number): Line {
         inputs: [...leaves, dy.on],
         run: withGradients(leaves, () => linear(x.on, weight.on, bias.on), dy.on),
         expected: () => {
-          const y = product(x.values, weight.values, rows, outputs, inputs, true);
+          const sizes = { M: rows, N: outputs, K: inputs, transposeB: true };
+          const y = productReference(x.values, weight.values, sizes);
           const db = new Float64Array(outputs);
           const dw = new Float64Array(outputs * inputs);
           for (let r = 0; r < rows; r++)
@@ -61,7 +66,8 @@ function layer(rows: number, inputs: number, outputs: number): Line {
               db[o]! += d;
               for (let i = 0; i < inputs; i++) dw[o * inputs + i]! += d * (x.values[r * inputs + i] as number);
             }
-          return [y, product(dy.values, weight.values, rows, inputs, outputs), dw, db];
+          const back = { M: rows, N: inputs, K: outputs, transposeB: false };
+          return [y, productReference(dy.values, weight.values, back), dw, db];
         },
       };
     },

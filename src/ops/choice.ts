@@ -1,6 +1,7 @@
 /** Which kernel computes a matrix product, and with which knobs: the one place where shapes meet devices. */
 import {
   type DirectKnobs,
+  type ProductKnobs,
   type SumsKnobs,
   type TiledKnobs,
   type TunedDevice,
@@ -46,8 +47,8 @@ export interface ProductDevice extends TunedDevice {
 }
 
 /** Chooses by shape and kind of device. */
-export function choose(shape: ProductShape, device: ProductDevice): Choice {
-  const { tiles, direct, quads, vector, vectorTransposed, sums } = tunedFor(device);
+export function choose(shape: ProductShape, device: ProductDevice, knobs: ProductKnobs = tunedFor(device)): Choice {
+  const { tiles, direct, quads, vector, vectorTransposed, sums } = knobs;
   // Decoding: few rows leave nearly all of a tile empty.
   if (fitsVector(shape)) {
     // On an emulation the barrier after the sums would take most of the time.
@@ -60,13 +61,13 @@ export function choose(shape: ProductShape, device: ProductDevice): Choice {
     // Idle rows of a workgroup would not be skipped there.
     return { kernel: "quads", knobs: { ...quads, HEIGHT: Math.min(quads.HEIGHT, Math.ceil(shape.M / 8)) } };
   }
-  const knobs =
+  const tile =
     shape.M <= 4 * tiles.short.HEIGHT
       ? tiles.short
       : tilesOf(shape, tiles.large) * shape.batch >= tiles.enough
         ? tiles.large
         : tiles.small;
-  return { kernel: "tiled", splits: splitsOf(shape, tilesOf(shape, knobs)), knobs };
+  return { kernel: "tiled", splits: splitsOf(shape, tilesOf(shape, tile)), knobs: tile };
 }
 
 /** Whether the rows of an operand, as stored, divide into vectors of four. */
