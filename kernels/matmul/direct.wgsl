@@ -128,66 +128,45 @@ fn element_b(p: u32) -> f32 {
   return bitcast<f32>(elements_b[p]);
 }
 
-// Row m of a, columns k to k + 3, by elements. Row M - 1 repeats.
-fn row_a(start: u32, m: u32, k: u32) -> vec4f {
-  let row = min(m, params.M - 1u);
-  let step = select(1u, params.M, TRANSPOSE_A);
-  let p = start + select(row * params.K + k, k * params.M + row, TRANSPOSE_A);
-  return vec4f(elements_a[p], elements_a[p + step], elements_a[p + 2u * step], elements_a[p + 3u * step]);
-}
-
-// Row k of b, columns n to n + 3, by elements. Row K - 1 repeats.
-fn row_b(start: u32, k: u32, n: u32) -> vec4f {
-  let row = min(k, params.K - 1u);
-  let step = select(1u, params.K, TRANSPOSE_B);
-  let p = start + select(row * params.N + n, n * params.K + row, TRANSPOSE_B);
-  return vec4f(element_b(p), element_b(p + step), element_b(p + 2u * step), element_b(p + 3u * step));
-}
-
-// Four vectors of a stored matrix of `rows` rows, at one place in the rows r to r + 3; the last row repeats.
-fn vectors_a(p: u32, r: u32, rows: u32, step: u32) -> mat4x4f {
-  let last = rows - 1u;
-  return mat4x4f(
-    a[p + min(r, last) * step],
-    a[p + min(r + 1u, last) * step],
-    a[p + min(r + 2u, last) * step],
-    a[p + min(r + 3u, last) * step],
-  );
-}
-
-fn vectors_b(p: u32, r: u32, rows: u32, step: u32) -> mat4x4f {
-  let last = rows - 1u;
-  return mat4x4f(
-    vector_b(p + min(r, last) * step),
-    vector_b(p + min(r + 1u, last) * step),
-    vector_b(p + min(r + 2u, last) * step),
-    vector_b(p + min(r + 3u, last) * step),
-  );
-}
-
-// Rows m to m + 3 of a, columns k to k + 3; the matrix holds a row in each of its columns.
-fn load_a(start: u32, m: u32, k: u32) -> mat4x4f {
+// Four neighbours of an operand, from element p on.
+fn read_a(p: u32) -> vec4f {
   if (ELEMENTS_A) {
-    return mat4x4f(row_a(start, m, k), row_a(start, m + 1u, k), row_a(start, m + 2u, k), row_a(start, m + 3u, k));
+    return vec4f(elements_a[p], elements_a[p + 1u], elements_a[p + 2u], elements_a[p + 3u]);
   }
-  if (TRANSPOSE_A) {
-    return transpose(vectors_a((start + min(m, params.M - 4u)) / 4u, k, params.K, params.M / 4u));
-  }
-  return vectors_a((start + k) / 4u, m, params.M, params.K / 4u);
+  return a[p / 4u];
 }
 
-// Rows k to k + 3 of b, columns n to n + 3, likewise.
-fn load_b(start: u32, k: u32, n: u32) -> mat4x4f {
+fn read_b(p: u32) -> vec4f {
   if (ELEMENTS_B) {
-    return mat4x4f(row_b(start, k, n), row_b(start, k + 1u, n), row_b(start, k + 2u, n), row_b(start, k + 3u, n));
+    return vec4f(element_b(p), element_b(p + 1u), element_b(p + 2u), element_b(p + 3u));
   }
-  if (TRANSPOSE_B) {
-    return transpose(vectors_b((start + k) / 4u, n, params.N, params.K / 4u));
-  }
-  return vectors_b((start + min(n, params.N - 4u)) / 4u, k, params.K, params.N / 4u);
+  return vector_b(p / 4u);
 }
 
-// Four elements of a row of a from column k on, 0 past K: what b repeats there then counts for nothing.
+// Where four rows of a stored matrix begin, from row r on, in elements; the last of its rows repeats.
+fn rows_from(r: u32, rows: u32, pitch: u32) -> vec4u {
+  return min(vec4u(r) + vec4u(0u, 1u, 2u, 3u), vec4u(rows - 1u)) * pitch;
+}
+
+// Four rows of a, columns k to k + 3, from what is stored at four places; the matrix holds a row in each of its columns.
+fn load_a(p: vec4u) -> mat4x4f {
+  let v = mat4x4f(read_a(p.x), read_a(p.y), read_a(p.z), read_a(p.w));
+  if (TRANSPOSE_A) {
+    return transpose(v);
+  }
+  return v;
+}
+
+// Rows k to k + 3 of b, likewise. Past K, what a repeats counts for nothing, but what b reads may be no number.
+fn load_b(p: vec4u, k: u32) -> mat4x4f {
+  let v = mat4x4f(read_b(p.x), read_b(p.y), read_b(p.z), read_b(p.w));
+  if (TRANSPOSE_B) {
+    return transpose(mat4x4f(within(v[0], k), within(v[1], k), within(v[2], k), within(v[3], k)));
+  }
+  return v;
+}
+
+// Four elements of a row of a, or of a column of b, from k on, 0 past K.
 fn within(v: vec4f, k: u32) -> vec4f {
   if (TAIL) {
     return select(vec4f(), v, vec4u(k) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.K));
@@ -195,9 +174,9 @@ fn within(v: vec4f, k: u32) -> vec4f {
   return v;
 }
 
-// c + (four elements of a row of a) times (four rows of b).
+// c + (four elements of a row of a) times (four rows of b). An emulation's fma is slower than both of its steps.
 fn multiply(c: vec4f, a: vec4f, b: mat4x4f) -> vec4f {
-  return fma(vec4f(a.w), b[3], fma(vec4f(a.z), b[2], fma(vec4f(a.y), b[1], fma(vec4f(a.x), b[0], c))));
+  return c + a.x * b[0] + a.y * b[1] + a.z * b[2] + a.w * b[3];
 }
 
 @compute @workgroup_size(WIDTH, HEIGHT)
@@ -216,6 +195,19 @@ fn forward(
       let minor = z % params.minor;
       let start_a = major * params.a_steps.x + minor * params.a_steps.y;
       let start_b = major * params.b_steps.x + minor * params.b_steps.y;
+      // Where the next blocks lie: a row of the stored matrix each, at K where it runs along K.
+      var upper = vec4u(start_a) + rows_from(m, params.M, params.K);
+      var lower = vec4u(start_a) + rows_from(m + 4u, params.M, params.K);
+      var right = vec4u(start_b) + rows_from(n, params.N, params.K);
+      if (TRANSPOSE_A) {
+        upper = vec4u(start_a + m) + rows_from(0u, params.K, params.M);
+        lower = upper + 4u;
+      }
+      if (!TRANSPOSE_B) {
+        right = vec4u(start_b + n) + rows_from(0u, params.K, params.N);
+      }
+      let step_a = 4u * select(1u, params.M, TRANSPOSE_A);
+      let step_b = 4u * select(params.N, 1u, TRANSPOSE_B);
       // Named one by one: emulations keep arrays in memory.
       var c0 = vec4f();
       var c1 = vec4f();
@@ -226,17 +218,27 @@ fn forward(
       var c6 = vec4f();
       var c7 = vec4f();
       for (var k = 0u; k < params.K; k += 4u) {
-        let right = load_b(start_b, k, n);
-        let upper = load_a(start_a, m, k);
-        c0 = multiply(c0, within(upper[0], k), right);
-        c1 = multiply(c1, within(upper[1], k), right);
-        c2 = multiply(c2, within(upper[2], k), right);
-        c3 = multiply(c3, within(upper[3], k), right);
-        let lower = load_a(start_a, m + 4u, k);
-        c4 = multiply(c4, within(lower[0], k), right);
-        c5 = multiply(c5, within(lower[1], k), right);
-        c6 = multiply(c6, within(lower[2], k), right);
-        c7 = multiply(c7, within(lower[3], k), right);
+        if (TAIL && TRANSPOSE_A) {
+          upper = vec4u(start_a + m) + rows_from(k, params.K, params.M);
+          lower = upper + 4u;
+        }
+        if (TAIL && !TRANSPOSE_B) {
+          right = vec4u(start_b + n) + rows_from(k, params.K, params.N);
+        }
+        let b4 = load_b(right, k);
+        let a4 = load_a(upper);
+        c0 = multiply(c0, within(a4[0], k), b4);
+        c1 = multiply(c1, within(a4[1], k), b4);
+        c2 = multiply(c2, within(a4[2], k), b4);
+        c3 = multiply(c3, within(a4[3], k), b4);
+        let a8 = load_a(lower);
+        c4 = multiply(c4, within(a8[0], k), b4);
+        c5 = multiply(c5, within(a8[1], k), b4);
+        c6 = multiply(c6, within(a8[2], k), b4);
+        c7 = multiply(c7, within(a8[3], k), b4);
+        upper += step_a;
+        lower += step_a;
+        right += step_b;
       }
       // One call in a loop: a copy of the code for each row would take a second to compile.
       let rows = array<vec4f, 8>(c0, c1, c2, c3, c4, c5, c6, c7);

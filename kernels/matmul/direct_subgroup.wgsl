@@ -116,41 +116,33 @@ fn vector_b(p: u32) -> vec4f {
   return bitcast<vec4f>(vec4u(bits.xy, bits[WORDS_B - 2u], bits[WORDS_B - 1u]));
 }
 
-// Vector p of a in each invocation of a quad, of all four.
-fn gather(p: u32) -> mat4x4f {
-  let own = a[p];
-  return mat4x4f(quadBroadcast(own, 0u), quadBroadcast(own, 1u), quadBroadcast(own, 2u), quadBroadcast(own, 3u));
-}
-
-// Rows m to m + 3 of a, columns k to k + 3; the matrix holds a row in each of its columns. Row M - 1 repeats.
-fn gather_a(start: u32, m: u32, k: u32, member: u32) -> mat4x4f {
+// Element p of a and its three neighbours in each invocation of a quad, of all four; transposed if a is stored so.
+fn gather_a(p: u32) -> mat4x4f {
+  let own = a[p / 4u];
+  let v = mat4x4f(quadBroadcast(own, 0u), quadBroadcast(own, 1u), quadBroadcast(own, 2u), quadBroadcast(own, 3u));
   if (TRANSPOSE_A) {
-    return transpose(gather((start + min(m, params.M - 4u) + (k + member) * params.M) / 4u));
+    return transpose(v);
   }
-  return gather((start + k + min(m + member, params.M - 1u) * params.K) / 4u);
+  return v;
 }
 
-// Rows k to k + 3 of b, columns n to n + 3, likewise.
-fn load_vectors_b(start: u32, k: u32, n: u32) -> mat4x4f {
+// Where four rows of a stored matrix begin, from row r on, in elements; the last of its rows repeats.
+fn rows_from(r: u32, rows: u32, pitch: u32) -> vec4u {
+  return min(vec4u(r) + vec4u(0u, 1u, 2u, 3u), vec4u(rows - 1u)) * pitch;
+}
+
+// Rows k to k + 3 of b, columns n to n + 3, from what is stored at four places; the matrix holds a row in each column.
+fn load_vectors_b(p: vec4u) -> mat4x4f {
+  let v = mat4x4f(vector_b(p.x / 4u), vector_b(p.y / 4u), vector_b(p.z / 4u), vector_b(p.w / 4u));
   if (TRANSPOSE_B) {
-    let step = params.K / 4u;
-    let p = (start + k) / 4u;
-    let last = params.N - 1u;
-    return transpose(mat4x4f(
-      vector_b(p + min(n, last) * step),
-      vector_b(p + min(n + 1u, last) * step),
-      vector_b(p + min(n + 2u, last) * step),
-      vector_b(p + min(n + 3u, last) * step),
-    ));
+    return transpose(v);
   }
-  let step = params.N / 4u;
-  let p = (start + min(n, params.N - 4u)) / 4u + k * step;
-  return mat4x4f(vector_b(p), vector_b(p + step), vector_b(p + 2u * step), vector_b(p + 3u * step));
+  return v;
 }
 
-// c + (four elements of a row of a) times (four rows of b).
+// c + (four elements of a row of a) times (four rows of b). An emulation's fma is slower than both of its steps.
 fn multiply(c: vec4f, a: vec4f, b: mat4x4f) -> vec4f {
-  return fma(vec4f(a.w), b[3], fma(vec4f(a.z), b[2], fma(vec4f(a.y), b[1], fma(vec4f(a.x), b[0], c))));
+  return c + a.x * b[0] + a.y * b[1] + a.z * b[2] + a.w * b[3];
 }
 
 @compute @workgroup_size(WIDTH, HEIGHT)
@@ -170,6 +162,19 @@ fn forward(
     let minor = z % params.minor;
     let start_a = major * params.a_steps.x + minor * params.a_steps.y;
     let start_b = major * params.b_steps.x + minor * params.b_steps.y;
+    // Where the next vectors lie: of a, the row of this member of the quad; of b, four rows.
+    var upper = start_a + min(m + lane % 4u, params.M - 1u) * params.K;
+    var lower = start_a + min(m + 4u + lane % 4u, params.M - 1u) * params.K;
+    var right = vec4u(start_b) + rows_from(n, params.N, params.K);
+    if (TRANSPOSE_A) {
+      upper = start_a + min(m, params.M - 4u) + lane % 4u * params.M;
+      lower = start_a + min(m + 4u, params.M - 4u) + lane % 4u * params.M;
+    }
+    if (!TRANSPOSE_B) {
+      right = vec4u(start_b + min(n, params.N - 4u)) + rows_from(0u, params.K, params.N);
+    }
+    let step_a = 4u * select(1u, params.M, TRANSPOSE_A);
+    let step_b = 4u * select(params.N, 1u, TRANSPOSE_B);
     // Named one by one: emulations keep arrays in memory.
     var c0 = vec4f();
     var c1 = vec4f();
@@ -180,17 +185,20 @@ fn forward(
     var c6 = vec4f();
     var c7 = vec4f();
     for (var k = 0u; k < params.K; k += 4u) {
-      let right = load_vectors_b(start_b, k, n);
-      let upper = gather_a(start_a, m, k, lane % 4u);
-      c0 = multiply(c0, upper[0], right);
-      c1 = multiply(c1, upper[1], right);
-      c2 = multiply(c2, upper[2], right);
-      c3 = multiply(c3, upper[3], right);
-      let lower = gather_a(start_a, m + 4u, k, lane % 4u);
-      c4 = multiply(c4, lower[0], right);
-      c5 = multiply(c5, lower[1], right);
-      c6 = multiply(c6, lower[2], right);
-      c7 = multiply(c7, lower[3], right);
+      let b4 = load_vectors_b(right);
+      let a4 = gather_a(upper);
+      c0 = multiply(c0, a4[0], b4);
+      c1 = multiply(c1, a4[1], b4);
+      c2 = multiply(c2, a4[2], b4);
+      c3 = multiply(c3, a4[3], b4);
+      let a8 = gather_a(lower);
+      c4 = multiply(c4, a8[0], b4);
+      c5 = multiply(c5, a8[1], b4);
+      c6 = multiply(c6, a8[2], b4);
+      c7 = multiply(c7, a8[3], b4);
+      upper += step_a;
+      lower += step_a;
+      right += step_b;
     }
     // One call in a loop: a copy of the code for each row would take a second to compile.
     let rows = array<vec4f, 8>(c0, c1, c2, c3, c4, c5, c6, c7);

@@ -135,9 +135,9 @@ fn load_rows(start: u32, k: u32, n: u32) -> mat4x4f {
   return mat4x4f(vector_b(p), vector_b(p + step), vector_b(p + 2u * step), vector_b(p + 3u * step));
 }
 
-// c + (four elements of a row of a) times (four rows of b).
+// c + (four elements of a row of a) times (four rows of b). An emulation's fma is slower than both of its steps.
 fn multiply(c: vec4f, a: vec4f, b: mat4x4f) -> vec4f {
-  return fma(vec4f(a.w), b[3], fma(vec4f(a.z), b[2], fma(vec4f(a.y), b[1], fma(vec4f(a.x), b[0], c))));
+  return c + a.x * b[0] + a.y * b[1] + a.z * b[2] + a.w * b[3];
 }
 
 @compute @workgroup_size(LANES)
