@@ -20,7 +20,7 @@ const sizesFor = (software: boolean) => (software ? { groups: 16, loops: 16 } : 
 
 interface Form {
   readonly name: keyof TileKernels;
-  readonly entry: "direct" | "shared";
+  readonly entry: "direct" | "staged";
   /** Rows and columns of a workgroup's results. */
   readonly side: 32 | 128;
 }
@@ -30,7 +30,7 @@ export function tileLines(kernels: TileKernels, device: Pick<Device, "software" 
   const forms: Form[] = [{ name: "tile", entry: "direct", side: 32 }];
   if (device.has("subgroups")) forms.push({ name: "tile_subgroup", entry: "direct", side: 32 });
   // An emulation's workgroup memory is no faster than its storage.
-  if (!device.software) forms.push({ name: "tile", entry: "shared", side: 128 });
+  if (!device.software) forms.push({ name: "tile", entry: "staged", side: 128 });
   const { groups, loops } = sizesFor(device.software);
   return forms.map(({ name, entry, side }) => {
     const size = groups * side * side;
@@ -56,7 +56,7 @@ export function tileLines(kernels: TileKernels, device: Pick<Device, "software" 
   });
 }
 
-/** `direct` has a in rows along K, `shared` has both operands in rows along M and N and goes through HELD of K. */
+/** `direct` has a in rows along K, `staged` has both operands in rows along M and N and goes through HELD of K. */
 function tileResults(
   a: Float32Array,
   b: Float32Array,

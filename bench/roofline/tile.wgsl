@@ -1,8 +1,8 @@
 // What a register tile of a matrix product reaches at its best: every size is ideal, no edge is looked for, nothing is
 // fetched from beyond the nearest cache, and nothing is stored until the end. Products are measured against it.
-// `direct` multiplies panels in storage that stay in a cache, 8 x 4 results an invocation; `shared` panels in workgroup
+// `direct` multiplies panels in storage that stay in a cache, 8 x 4 results an invocation; `staged` panels in workgroup
 // memory, 8 x 8 results. Both go through K = 64 again and again.
-// Shapes: a 32 rows (128 in `shared`) and b 32 columns (128) of 64 numbers along K; y 32 x 32 (128 x 128) a workgroup.
+// Shapes: a 32 rows (128 in `staged`) and b 32 columns (128) of 64 numbers along K; y 32 x 32 (128 x 128) a workgroup.
 // Dispatch: any number of workgroups, each the same work. FLOPs: 2 * 32 * 32 * 64 * loops (2 * 128 * 128 * 64 * loops).
 
 struct Params {
@@ -10,8 +10,8 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4f>;       // `direct`: (32, 64); `shared`: (64, 128)
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;       // `direct`: (64, 32); `shared`: (64, 128)
+@group(0) @binding(1) var<storage, read> a: array<vec4f>;       // `direct`: (32, 64); `staged`: (64, 128)
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;       // `direct`: (64, 32); `staged`: (64, 128)
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>; // (workgroups, 32, 32) or (workgroups, 128, 128)
 
 var<workgroup> tile_a: array<vec4f, 512>; // (16, 32) vectors
@@ -80,7 +80,7 @@ fn put(m: u32, n: u32, rows: mat4x4f) {
 }
 
 @compute @workgroup_size(16, 16)
-fn shared(
+fn staged(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_id) local: vec3u,
   @builtin(local_invocation_index) lane: u32,

@@ -116,9 +116,9 @@ fn vector_b(p: u32) -> vec4f {
   return bitcast<vec4f>(vec4u(bits.xy, bits[WORDS_B - 2u], bits[WORDS_B - 1u]));
 }
 
-// Element p of a and its three neighbours in each invocation of a quad, of all four; transposed if a is stored so.
+// Vector p of a in each invocation of a quad, of all four; transposed if a is stored so.
 fn gather_a(p: u32) -> mat4x4f {
-  let own = a[p / 4u];
+  let own = a[p];
   let v = mat4x4f(quadBroadcast(own, 0u), quadBroadcast(own, 1u), quadBroadcast(own, 2u), quadBroadcast(own, 3u));
   if (TRANSPOSE_A) {
     return transpose(v);
@@ -126,14 +126,14 @@ fn gather_a(p: u32) -> mat4x4f {
   return v;
 }
 
-// Where four rows of a stored matrix begin, from row r on, in elements; the last of its rows repeats.
+// Where four rows of a stored matrix begin, from row r on; the last of its rows repeats.
 fn rows_from(r: u32, rows: u32, pitch: u32) -> vec4u {
   return min(vec4u(r) + vec4u(0u, 1u, 2u, 3u), vec4u(rows - 1u)) * pitch;
 }
 
 // Rows k to k + 3 of b, columns n to n + 3, from what is stored at four places; the matrix holds a row in each column.
 fn load_vectors_b(p: vec4u) -> mat4x4f {
-  let v = mat4x4f(vector_b(p.x / 4u), vector_b(p.y / 4u), vector_b(p.z / 4u), vector_b(p.w / 4u));
+  let v = mat4x4f(vector_b(p.x), vector_b(p.y), vector_b(p.z), vector_b(p.w));
   if (TRANSPOSE_B) {
     return transpose(v);
   }
@@ -162,19 +162,20 @@ fn forward(
     let minor = z % params.minor;
     let start_a = major * params.a_steps.x + minor * params.a_steps.y;
     let start_b = major * params.b_steps.x + minor * params.b_steps.y;
-    // Where the next vectors lie: of a, the row of this member of the quad; of b, four rows.
-    var upper = start_a + min(m + lane % 4u, params.M - 1u) * params.K;
-    var lower = start_a + min(m + 4u + lane % 4u, params.M - 1u) * params.K;
-    var right = vec4u(start_b) + rows_from(n, params.N, params.K);
+    // Where the next vectors lie, in vectors: of a, the row of this member of the quad; of b, four rows.
+    let member = lane % 4u;
+    var upper = (start_a + min(m + member, params.M - 1u) * params.K) / 4u;
+    var lower = (start_a + min(m + 4u + member, params.M - 1u) * params.K) / 4u;
+    var right = vec4u(start_b / 4u) + rows_from(n, params.N, params.K / 4u);
     if (TRANSPOSE_A) {
-      upper = start_a + min(m, params.M - 4u) + lane % 4u * params.M;
-      lower = start_a + min(m + 4u, params.M - 4u) + lane % 4u * params.M;
+      upper = (start_a + min(m, params.M - 4u) + member * params.M) / 4u;
+      lower = (start_a + min(m + 4u, params.M - 4u) + member * params.M) / 4u;
     }
     if (!TRANSPOSE_B) {
-      right = vec4u(start_b + min(n, params.N - 4u)) + rows_from(0u, params.K, params.N);
+      right = vec4u((start_b + min(n, params.N - 4u)) / 4u) + rows_from(0u, params.K, params.N / 4u);
     }
-    let step_a = 4u * select(1u, params.M, TRANSPOSE_A);
-    let step_b = 4u * select(params.N, 1u, TRANSPOSE_B);
+    let step_a = select(1u, params.M, TRANSPOSE_A);
+    let step_b = select(params.N, 1u, TRANSPOSE_B);
     // Named one by one: emulations keep arrays in memory.
     var c0 = vec4f();
     var c1 = vec4f();
