@@ -110,6 +110,22 @@ export interface RecordOptions {
   readonly force?: boolean;
 }
 
+/** Sees an operation: its name, what it made, and what it made it of. */
+export type Watcher = (name: string, outputs: readonly Tensor[], inputs: readonly Tensor[]) => void;
+
+let watcher: Watcher | null = null;
+
+/** Runs `fn` and shows every differentiable operation in it to `see`, in order. */
+export function watchRecords<R>(see: Watcher, fn: () => R): R {
+  const outer = watcher;
+  watcher = see;
+  try {
+    return fn();
+  } finally {
+    watcher = outer;
+  }
+}
+
 /**
  * Attaches an operation to the graph: `outputs` were computed from `inputs`, and `backward` tells how
  * gradients flow. Does nothing if no input requires a gradient or inside `noGrad`.
@@ -123,6 +139,7 @@ export function record<S extends readonly Tensor[]>(
   backward: Backward<S>,
   options: RecordOptions = {},
 ): void {
+  watcher?.(name, outputs, inputs);
   if (!gradEnabled()) return;
   if (!options.force && !inputs.some((input) => input.requiresGrad)) return;
   const node = new GraphNode(name, inputs, outputs, saved, backward as unknown as Backward<readonly Tensor[]>);

@@ -18,6 +18,7 @@ import { type GeneratorState, generatorsOf } from "../tensor/generator.ts";
 import { keep, scope } from "../tensor/scope.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { type Batches, type BatchState, streamBatches } from "../text/batches.ts";
+import { firstNonFinite } from "./diagnose.ts";
 import { HISTORY_CAPACITY, History, type StepRecord } from "./history.ts";
 
 /** What a `Trainer` trains, on what, and how. */
@@ -268,10 +269,22 @@ export class Trainer {
     onReport?.({ step: this.done, records, lr: optimizer.lr, tokensPerSecond });
     for (const { skipped } of records) this.skippedInRow = skipped ? this.skippedInRow + 1 : 0;
     if (this.skippedInRow >= MAX_SKIPPED) {
+      const first = await this.diagnose();
       throw new NonFiniteError(
-        `run: the last ${this.skippedInRow} steps up to step ${this.done} had gradients that are not finite and were skipped; lower the learning rate or load an earlier checkpoint`,
+        `run: the last ${this.skippedInRow} steps up to step ${this.done} had gradients that are not finite and were skipped${first && `; the first tensor that is not finite in step ${this.done} is ${first}`}; lower the learning rate or load an earlier checkpoint`,
       );
     }
+  }
+
+  /** What was first not finite in the last batch; empty if that cannot be told. */
+  private async diagnose(): Promise<string> {
+    const { model, optimizer } = this.options;
+    const [inputs, targets] = [this.inputs.at(-1), this.targets.at(-1)] as [Tensor<"i32">, Tensor<"i32">];
+    optimizer.zeroGrad();
+    const loss = () => lossOf(model.forward(inputs, this.carried ?? undefined).logits, targets);
+    const first = await firstNonFinite(model, loss, this.carried);
+    optimizer.zeroGrad();
+    return first ?? "";
   }
 }
 
