@@ -6,6 +6,7 @@ import { type FileActions, fileActions } from "./actions/files.ts";
 import { type LibraryActions, libraryActions, libraryEvents } from "./actions/library.ts";
 import { type LinkActions, linkActions } from "./actions/link.ts";
 import { type LookActions, lookActions } from "./actions/look.ts";
+import { type OpenActions, openActions, openEvents } from "./actions/open.ts";
 import { type SettingsActions, settingsActions } from "./actions/settings.ts";
 import { type TalkActions, talkActions, talkEvents } from "./actions/talk.ts";
 import { type TextActions, textActions } from "./actions/texts.ts";
@@ -25,6 +26,7 @@ export interface Actions
     LibraryActions,
     LinkActions,
     CompareActions,
+    OpenActions,
     CheckActions,
     LookActions {}
 
@@ -36,10 +38,12 @@ export function createActions(state: State): Actions {
     ...trainingEvents(context),
     ...talkEvents(context),
     ...libraryEvents(context),
+    ...openEvents(context),
     ...checkEvents(context),
   };
   const settings = settingsActions(context);
   const texts = textActions(context, settings);
+  const opening = openActions(context);
   const library = libraryActions(context);
   const training = trainingActions(context);
   return {
@@ -48,8 +52,9 @@ export function createActions(state: State): Actions {
     ...deviceActions(context, settings, texts, library),
     ...training,
     ...talkActions(context),
-    ...fileActions(context),
+    ...fileActions(context, opening),
     ...library,
+    ...opening,
     ...linkActions(context, settings, texts),
     ...checkActions(context),
     ...lookActions(context),

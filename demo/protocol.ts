@@ -14,6 +14,7 @@ import type { Failure } from "./protocol/failure.ts";
 import type { FileCalls } from "./protocol/files.ts";
 import type { LibraryCalls, LibraryEvent } from "./protocol/library.ts";
 import type { LookCalls } from "./protocol/look.ts";
+import type { OpenCalls, OpenEvent } from "./protocol/open.ts";
 import type { SettingsCalls } from "./protocol/settings.ts";
 import type { TalkCalls, TalkEvent } from "./protocol/talk.ts";
 import type { TextCalls } from "./protocol/texts.ts";
@@ -27,6 +28,7 @@ export type * from "./protocol/failure.ts";
 export type * from "./protocol/files.ts";
 export type * from "./protocol/library.ts";
 export type * from "./protocol/look.ts";
+export type * from "./protocol/open.ts";
 export type * from "./protocol/settings.ts";
 export type * from "./protocol/talk.ts";
 export type * from "./protocol/texts.ts";
@@ -43,11 +45,12 @@ export interface Calls
     FileCalls,
     LibraryCalls,
     CompareCalls,
+    OpenCalls,
     CheckCalls,
     LookCalls {}
 
 /** What the worker tells without being asked. */
-export type Event = DeviceEvent | TrainingEvent | TalkEvent | LibraryEvent | CheckEvent;
+export type Event = DeviceEvent | TrainingEvent | TalkEvent | LibraryEvent | OpenEvent | CheckEvent;
 
 /** What the worker does for each call of a group. */
 export type Answers<C> = {

@@ -8,13 +8,16 @@ import type {
   DeviceReport,
   Failure,
   GenerateReport,
+  GuestReport,
   History,
   Look,
   Plan,
+  Probe,
   RunPhase,
   RunReport,
   Sample,
   Settings,
+  StarterChoice,
   StateReport,
   TextReport,
 } from "./protocol.ts";
@@ -81,6 +84,7 @@ export function createState() {
   const runs = signal<readonly Run[]>([]);
   const held = signal<string | null>(null);
   const current = computed<Run | null>(() => runs.value.find(({ id }) => id === held.value) ?? null);
+  const guest = signal<GuestReport | null>(null);
   const device = signal<DeviceState>({ phase: "opening" });
   const plan = signal<Plan | null>(null);
   const phase = signal<Phase>("empty");
@@ -93,6 +97,8 @@ export function createState() {
     ownText: signal<{ readonly text: string; readonly from: string | null }>({ text: "", from: null }),
     text: signal<TextReport | null>(null),
     plan,
+    /** What a step of the planned run takes; null until it was measured. */
+    probe: signal<Probe | null>(null),
     phase,
     /** Oldest first. */
     runs,
@@ -120,6 +126,12 @@ export function createState() {
     contenders: signal<readonly Contender[]>([]),
     /** Counts up whenever a curve grew. */
     growth: signal(0),
+    /** What ships with the page. */
+    starters: signal<readonly StarterChoice[]>([]),
+    /** The model that was opened to be talked to; it speaks instead of the run. */
+    guest,
+    /** Bytes of a model that is being opened. */
+    opening: signal<{ readonly loaded: number; readonly total: number | null } | null>(null),
     /** What the model was asked last, and what it wrote so far. */
     answer: signal<{ readonly prompt: string; readonly text: string } | null>(null),
     talk: signal<{ readonly busy: boolean; readonly report: GenerateReport | null }>({ busy: false, report: null }),
@@ -129,8 +141,8 @@ export function createState() {
     ),
     /** The state from which Branch goes on; null for that after the last answer. */
     keptState: signal<StateReport | null>(null),
-    /** What was seen of a model at work, and which kind of model it was. */
-    look: signal<(Look & { readonly model: string }) | null>(null),
+    /** What was seen of a model at work. */
+    look: signal<Look | null>(null),
     status: signal<Status>({ tone: "calm", sentence: "Looking for a GPU." }),
     /** The check of the device: what was found so far, of how many, and the table at the end. */
     check: signal<{
@@ -141,7 +153,9 @@ export function createState() {
     }>({ busy: false, results: [], total: 0, table: null }),
     theme: signal(document.documentElement.dataset.theme ?? "light"),
     canTrain: computed(() => device.value.phase === "ready" && plan.value !== null && plan.value.obstacle === null),
-    canTalk: computed(() => device.value.phase === "ready" && current.value !== null && phase.value !== "starting"),
+    canTalk: computed(
+      () => device.value.phase === "ready" && (current.value ?? guest.value) !== null && phase.value !== "starting",
+    ),
   };
 }
 

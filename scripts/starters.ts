@@ -1,8 +1,9 @@
 /**
  * Trains the checkpoints that ship with the demo, in Node on Dawn: `node scripts/run.mjs scripts/starters.ts [NAME]`.
  * Writes demo/starters/NAME.safetensors, halved to 16 bits, and what the page says of it to demo/starters/NAME.json.
+ * What was stopped goes on from dist/starters.
  */
-import { writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { corpusTexts } from "../demo/corpora/build.ts";
 import { recipes, type Starter } from "../demo/starters/recipes.ts";
@@ -13,27 +14,34 @@ import { writeSafetensors } from "../src/io/write.ts";
 import { createModel, modelKind } from "../src/models/registry.ts";
 import { Random } from "../src/tensor/philox.ts";
 import { encodeSource } from "../src/text/source.ts";
-import { saveCheckpoint } from "../src/train/checkpoint.ts";
+import { loadCheckpoint, saveCheckpoint } from "../src/train/checkpoint.ts";
 import { TrainingRun } from "../src/train/run.ts";
 import { getGpu } from "../test/support/device.ts";
 
-const folder = join(import.meta.dirname, "../demo/starters");
-/** Steps between two lines of progress. */
-const SAY_EVERY = 100;
+const root = join(import.meta.dirname, "..");
+const folder = join(root, "demo/starters");
+const unfinished = join(root, "dist/starters");
+mkdirSync(unfinished, { recursive: true });
+/** Steps between two saves. */
+const SAVE_EVERY = 50;
 
 const device = await openDevice({ gpu: await getGpu() });
 for (const recipe of recipes.filter(({ id }) => !process.argv[3] || id === process.argv[3])) {
   const { id, model: kind, corpus, width, layers, seed, settings } = recipe;
   const text = await encodeSource(corpusTexts[corpus]());
   const size = { vocabSize: text.tokenizer.vocabSize, width, numLayers: layers };
-  const model = createModel(device, modelKind(kind).sized(size), { random: new Random(seed) });
-  const run = new TrainingRun(model, text, settings);
+  const kept = join(unfinished, id);
+  const saved = existsSync(`${kept}.json`) ? loadCheckpoint(device, readFileSync(`${kept}.safetensors`)) : null;
+  const model = saved?.model ?? createModel(device, modelKind(kind).sized(size), { random: new Random(seed) });
+  const run = new TrainingRun(model, text, { ...settings, resume: saved?.training ?? null });
   console.log(`${id}: ${model.parameterCount.toLocaleString("en")} parameters, ${settings.steps} steps`);
-  let milliseconds = 0;
+  let milliseconds: number = saved ? JSON.parse(readFileSync(`${kept}.json`, "utf8")).milliseconds : 0;
   while (run.step < settings.steps) {
     const start = performance.now();
-    await run.train(Math.min(SAY_EVERY, settings.steps - run.step));
+    await run.train(Math.min(SAVE_EVERY, settings.steps - run.step));
     milliseconds += performance.now() - start;
+    writeFileSync(`${kept}.safetensors`, await run.save());
+    writeFileSync(`${kept}.json`, JSON.stringify({ milliseconds }));
     console.log(`  step ${run.step}, ${(milliseconds / 1000).toFixed(0)} s`);
   }
   const starter: Starter = {

@@ -8,7 +8,7 @@ export interface CheckActions {
   copyCheck(): Promise<void>;
 }
 
-export function checkActions({ state, client, attempt, calm }: Context): CheckActions {
+export function checkActions({ state, client, attempt, calm, fail }: Context): CheckActions {
   const { check } = state;
   return {
     async checkGpu() {
@@ -20,12 +20,14 @@ export function checkActions({ state, client, attempt, calm }: Context): CheckAc
       await attempt(() => client.call("stopCheck"));
     },
     async copyCheck() {
-      const { table } = check.value;
-      const copied = await attempt(async () => {
-        await navigator.clipboard.writeText(table ?? "");
-        return true;
-      });
-      if (copied) calm("The table is on the clipboard, as Markdown.");
+      try {
+        await navigator.clipboard.writeText(check.value.table ?? "");
+        calm("The table is on the clipboard, as Markdown.");
+      } catch {
+        const sentence =
+          "The browser does not let this page write to the clipboard. Open What was checked, and copy the table from there.";
+        fail({ kind: "refused", sentence });
+      }
     },
   };
 }

@@ -24,6 +24,7 @@ export function deviceActions(
     async open() {
       const catalogue = await attempt(() => client.call("catalogue", document.baseURI));
       if (catalogue) state.catalogue.value = catalogue;
+      state.starters.value = (await attempt(() => client.call("starters"))) ?? [];
       const linked = settingsFromHash(location.hash, state.catalogue.value);
       const reading = readText(linked.text ?? FIRST.text);
       const limits = await preflight(fail);

@@ -3,13 +3,15 @@ import { newRun } from "../state.ts";
 import { count } from "../ui/format.ts";
 import type { Context } from "./context.ts";
 import { checkpointName, download } from "./download.ts";
+import type { OpenActions } from "./open.ts";
 
 export interface FileActions {
   save(): Promise<void>;
-  load(file: File): Promise<void>;
+  /** Takes up the run of a file; a model without one is opened to be talked to, with its tokenizer if that came along. */
+  load(files: readonly File[]): Promise<void>;
 }
 
-export function fileActions({ state, client, attempt, calm }: Context): FileActions {
+export function fileActions({ state, client, attempt, calm }: Context, { openModel }: OpenActions): FileActions {
   return {
     async save() {
       const run = state.current.value;
@@ -19,7 +21,12 @@ export function fileActions({ state, client, attempt, calm }: Context): FileActi
       download(file, name);
       calm(`Saved ${name}: model, optimiser and place in the text.`);
     },
-    async load(file) {
+    async load(files) {
+      const [file] = files;
+      if (!file) return;
+      const run = await attempt(async () => [await client.call("holdsRun", file)]);
+      if (!run) return;
+      if (!run[0]) return void (await openModel({ kind: "files", files }));
       const report = await attempt(async () => client.call("load", await file.arrayBuffer()));
       if (!report) return;
       batch(() => {

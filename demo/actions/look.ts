@@ -10,10 +10,9 @@ export function lookActions({ state, client, attempt, calm }: Context): LookActi
   return {
     async look(text) {
       const look = await attempt(() => client.call("look", text));
-      const model = state.current.value?.settings.value.model;
-      if (!look || !model) return;
+      if (!look) return;
       batch(() => {
-        state.look.value = { ...look, model };
+        state.look.value = look;
         if (state.status.value.tone === "trouble") calm("The picture is drawn.");
       });
     },

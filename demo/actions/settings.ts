@@ -1,5 +1,9 @@
+import { Refusal } from "../client.ts";
 import type { Settings, Size } from "../protocol.ts";
 import type { Context } from "./context.ts";
+
+/** Settings rest this long before a step of them is measured. */
+const REST_MS = 1200;
 
 export interface SettingsActions {
   change(settings: Partial<Settings>): void;
@@ -12,6 +16,7 @@ export interface SettingsActions {
 
 export function settingsActions({ state, client, attempt }: Context): SettingsActions {
   let plans = 0;
+  let timer: ReturnType<typeof setTimeout> | undefined;
   const rateOf = (model: string) => state.catalogue.value.models.find(({ id }) => id === model)?.rate ?? 1;
 
   async function plan(): Promise<void> {
@@ -19,7 +24,21 @@ export function settingsActions({ state, client, attempt }: Context): SettingsAc
     if (!settings || !state.text.value || state.device.value.phase !== "ready") return;
     const mine = ++plans;
     const found = await attempt(() => client.call("plan", settings));
-    if (mine === plans) state.plan.value = found;
+    if (mine !== plans) return;
+    state.plan.value = found;
+    state.probe.value = null;
+    clearTimeout(timer);
+    if (found && !found.obstacle) timer = setTimeout(() => void measure(settings, mine), REST_MS);
+  }
+
+  /** Measures a step of such a run, unless the device has something better to do. */
+  async function measure(settings: Settings, mine: number): Promise<void> {
+    const { value } = state.phase;
+    if (value === "training" || value === "starting" || value === "paused" || state.comparing.value) return;
+    const found = await client.call("probe", settings).catch((error) => obstacleOf(error));
+    if (mine !== plans || !state.plan.value) return;
+    if (typeof found === "string") state.plan.value = { ...state.plan.value, obstacle: found };
+    else state.probe.value = found;
   }
 
   function change(changed: Partial<Settings>): void {
@@ -47,3 +66,9 @@ export function settingsActions({ state, client, attempt }: Context): SettingsAc
     },
   };
 }
+
+/** Why such a run cannot be; a device that was lost is no fault of the settings. */
+const obstacleOf = (error: unknown): string | null =>
+  error instanceof Refusal && error.failure.kind === "refused" && !/was lost/.test(error.failure.sentence)
+    ? error.failure.sentence
+    : null;

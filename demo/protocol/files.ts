@@ -14,5 +14,7 @@ export interface LoadReport extends RunReport {
 
 export interface FileCalls {
   save(): ArrayBuffer;
+  /** Whether a file holds a run of this page, and not only a model. */
+  holdsRun(file: File): boolean;
   load(file: ArrayBuffer): LoadReport;
 }

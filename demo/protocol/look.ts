@@ -3,6 +3,8 @@ export interface Look {
   /** The text's tokens as text. */
   readonly tokens: readonly string[];
   readonly parts: readonly LookPart[];
+  /** Kind of the model in the registry. */
+  readonly model: string;
 }
 
 /** One picture's worth of a model: rows over tokens. */

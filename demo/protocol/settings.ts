@@ -27,6 +27,13 @@ export interface Settings {
 /** The settings that the size slider stands for; everything but model, its options, text and seed. */
 export type Size = Omit<Settings, "model" | "options" | "text" | "seed">;
 
+/** What a step takes on this device, measured. */
+export interface Probe {
+  /** Kernel launches. */
+  readonly dispatches: number;
+  readonly milliseconds: number;
+}
+
 /** What a run would need, before it starts. */
 export interface Plan {
   readonly parameters: number;
@@ -40,4 +47,6 @@ export interface Plan {
 
 export interface SettingsCalls {
   plan(settings: Settings): Plan;
+  /** Takes a few steps of such a run, to measure one; null if something more urgent came. */
+  probe(settings: Settings): Probe | null;
 }

@@ -39,6 +39,8 @@ export interface GenerateReport {
   readonly tokensPerSecond: number;
   readonly firstTokenMs: number;
   readonly stateBytes: number;
+  /** Tokens that fill the memory of a model that sees only so far back; null for a state of one size. */
+  readonly window: number | null;
   readonly stopped: boolean;
   /** Null for an answer that is too long to look at. */
   readonly choices: Choices | null;

@@ -25,11 +25,11 @@ export interface Starter {
 
 export const recipes: readonly Recipe[] = [
   {
-    ...{ id: "lstm", model: "lstm", corpus: "moby-dick", width: 256, layers: 1, seed: 1 },
-    settings: { batchSize: 16, seqLength: 64, lr: 0.006, steps: 1500 },
+    ...{ id: "lstm", model: "lstm", corpus: "moby-dick", width: 192, layers: 1, seed: 1 },
+    settings: { batchSize: 16, seqLength: 64, lr: 0.008, steps: 600 },
   },
   {
-    ...{ id: "rwkv7", model: "rwkv7", corpus: "moby-dick", width: 128, layers: 2, seed: 1 },
-    settings: { batchSize: 16, seqLength: 64, lr: 0.003, steps: 800 },
+    ...{ id: "rwkv7", model: "rwkv7", corpus: "moby-dick", width: 96, layers: 2, seed: 1 },
+    settings: { batchSize: 16, seqLength: 64, lr: 0.004, steps: 400 },
   },
 ];

@@ -1,7 +1,9 @@
 import type { Actions } from "../actions.ts";
 import { byId } from "./dom.ts";
 
-/** Files dropped anywhere on the page: a checkpoint is loaded, anything else is a text to learn. */
+const MODEL = /\.(safetensors|pth|pt)$/i;
+
+/** Files dropped anywhere on the page: a checkpoint is opened, with its tokenizer if that is dropped too; anything else is a text to learn. */
 export function mountDrop(actions: Actions): void {
   const sign = byId("drop");
   let depth = 0;
@@ -19,12 +21,13 @@ export function mountDrop(actions: Actions): void {
     if (carriesFiles(event)) event.preventDefault();
   });
   addEventListener("drop", (event) => {
-    const file = event.dataTransfer?.files[0];
+    const files = [...(event.dataTransfer?.files ?? [])];
+    const [file] = files;
     if (!file) return;
     event.preventDefault();
     depth = 0;
     sign.hidden = true;
-    if (file.name.endsWith(".safetensors")) void actions.load(file);
+    if (files.some(({ name }) => MODEL.test(name))) void actions.load(files);
     else void actions.offerText(file);
   });
 }

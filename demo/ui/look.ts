@@ -8,6 +8,9 @@ import { byId, make } from "./dom.ts";
 import { count } from "./format.ts";
 import { colour, modelToken } from "./theme.ts";
 
+/** Characters of an answer that are proposed. */
+const SHOWN = 40;
+
 interface Place {
   readonly row: number;
   readonly token: number;
@@ -22,10 +25,21 @@ export function mountLook(state: State, actions: Actions): void {
   const picture = byId("look-picture", HTMLCanvasElement);
   const labels = byId("look-tokens");
   const read = byId("look-read");
+  const prompt = byId("prompt", HTMLTextAreaElement);
   const chosen = signal(0);
+  let written = false;
   const at = signal<Place | null>(null);
   const part = () => state.look.value?.parts[chosen.value];
 
+  text.addEventListener("input", () => {
+    written = true;
+  });
+  effect(() => {
+    // The model surely has the characters of what it wrote.
+    const { value } = state.answer;
+    void state.current.value;
+    if (!written) text.value = value ? value.prompt + value.text.slice(0, SHOWN) : prompt.value;
+  });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     if (!start.disabled) void actions.look(text.value);

@@ -13,14 +13,23 @@ export function mountMemory(state: State): void {
   const place = byId("talk-memory");
   const told = byId("talk-grows");
 
-  /** Bytes that hold a text of so many characters. */
-  const shape = () => {
+  /** Whom the visitor talks to: its bytes, and the tokens that fill them if it sees only so far back. */
+  const speaker = () => {
+    const guest = state.guest.value;
+    if (guest) return { ...guest, window: state.talk.value.report?.window ?? null };
     const run = state.current.value;
     if (!run) return null;
     const { model, context } = run.settings.value;
     const windowed = state.catalogue.value.models.find(({ id }) => id === model)?.windowed ?? false;
-    const of = (length: number) => (windowed ? run.stateBytes * Math.min(1, length / context) : run.stateBytes);
-    return { model, context, windowed, of };
+    return { model, stateBytes: run.stateBytes, window: windowed ? context : null };
+  };
+  /** Bytes that hold a text of so many characters. */
+  const shape = () => {
+    const now = speaker();
+    if (!now) return null;
+    const { model, stateBytes, window } = now;
+    const of = (length: number) => (window === null ? stateBytes : stateBytes * Math.min(1, length / window));
+    return { model, window, of };
   };
   const length = () => {
     const { value } = state.answer;
@@ -29,7 +38,7 @@ export function mountMemory(state: State): void {
 
   mountChart(state, place, () => {
     const now = shape();
-    const most = Math.max(LEAST, 2 * (now?.windowed ? now.context : 0), length());
+    const most = Math.max(LEAST, 2 * (now?.window ?? 0), length());
     const x = Array.from({ length: 65 }, (_, i) => Math.round((most * i) / 64));
     const line = now ? colour(modelToken(now.model)) : colour("--ink-3");
     const full = now?.of(most) ?? 1;
@@ -61,8 +70,8 @@ export function mountMemory(state: State): void {
     const now = shape();
     if (!now) return;
     const here = bytes(now.of(length()));
-    told.textContent = now.windowed
-      ? `After ${count(length())} characters the cache holds ${here}; it grows with each up to ${count(now.context)}, then forgets the oldest.`
+    told.textContent = now.window
+      ? `After ${count(length())} characters the cache holds ${here}; it grows with each up to ${count(now.window)}, then forgets the oldest.`
       : `After ${count(length())} characters the state is ${here}, as after any other number.`;
     place.ariaLabel = told.textContent;
   });

@@ -1,9 +1,9 @@
 import { effect } from "@preact/signals-core";
 import type { Actions } from "../actions.ts";
-import type { ModelChoice, Plan, ScheduleName, Settings } from "../protocol.ts";
+import type { ModelChoice, Plan, Probe, ScheduleName, Settings } from "../protocol.ts";
 import type { State } from "../state.ts";
 import { byId, make, onChoice } from "./dom.ts";
-import { brief, bytes, count } from "./format.ts";
+import { brief, bytes, count, duration, milliseconds } from "./format.ts";
 import { mountOptions } from "./options.ts";
 import { modelToken } from "./theme.ts";
 
@@ -66,14 +66,19 @@ export function mountSettings(state: State, actions: Actions): void {
 
   effect(() => {
     const { value } = state.plan;
+    const probe = state.probe.value;
     plan.dataset.tone = value?.obstacle ? "trouble" : "calm";
-    plan.textContent = value ? (value.obstacle ?? planLine(value, state.settings.value)) : "\u00a0";
+    plan.textContent = value ? (value.obstacle ?? planLine(value, probe, state.settings.value)) : "\u00a0";
   });
 }
 
-function planLine(plan: Plan, settings: Settings | null): string {
-  const tokens = settings ? settings.steps * settings.batch * settings.sequence : 0;
-  return `${count(plan.parameters)} parameters, ${bytes(plan.memoryBytes)} of GPU memory. The run reads ${brief(tokens)} characters.`;
+function planLine(plan: Plan, probe: Probe | null, settings: Settings | null): string {
+  const { steps = 0, batch = 0, sequence = 0 } = settings ?? {};
+  const needs = `${count(plan.parameters)} parameters, ${bytes(plan.memoryBytes)} of GPU memory.`;
+  const reads = `The run reads ${brief(steps * batch * sequence)} characters`;
+  if (!probe) return `${needs} ${reads}; a step is measured when nothing else runs.`;
+  const { dispatches, milliseconds: ms } = probe;
+  return `${needs} A step takes ${count(dispatches)} dispatches and ${milliseconds(ms)} here. ${reads} in about ${duration((steps * ms) / 1000)}.`;
 }
 
 function row({ id, name }: ModelChoice): HTMLLabelElement {

@@ -28,8 +28,7 @@ export function mountTransport(state: State, actions: Actions): void {
   save.addEventListener("click", () => void actions.save());
   load.addEventListener("click", () => file.click());
   file.addEventListener("change", () => {
-    const chosen = file.files?.[0];
-    if (chosen) void actions.load(chosen);
+    if (file.files?.length) void actions.load([...file.files]);
     file.value = "";
   });
 

@@ -8,6 +8,7 @@ import { Store } from "./store.ts";
 import { Texts } from "./texts.ts";
 import { Training } from "./training.ts";
 import { Turns } from "./turns.ts";
+import type { Voice } from "./voice.ts";
 
 /** What the worker's features share: the device, the texts, the one run, and whose turn it is. */
 export class Lab {
@@ -20,6 +21,8 @@ export class Lab {
   device: Device | null = null;
   /** The run that is trained, talked to and saved. */
   run: Run | null = null;
+  /** A model that was opened; it speaks instead of the run. */
+  guest: Voice | null = null;
 
   constructor(emit: (event: Event) => void) {
     this.emit = emit;
@@ -38,11 +41,20 @@ export class Lab {
   /** Keeps the present run as it is now, and gives it up for another. */
   async replaceRun(next: () => Run): Promise<Run> {
     await this.training.keepLatest();
+    this.closeGuest();
     this.run?.dispose();
     this.run = null;
     this.training.kept = null;
     this.run = next();
     return this.run;
+  }
+
+  /** Gives up an opened model. */
+  closeGuest(): void {
+    if (!this.guest) return;
+    this.guest.dispose();
+    this.guest = null;
+    this.emit({ kind: "modelClosed" });
   }
 
   needDevice(): Device {
@@ -53,6 +65,11 @@ export class Lab {
   needLimits(): SeenLimits {
     if (!this.limits) throw new ValueError("device: none is open yet; wait until the page names one");
     return this.limits;
+  }
+
+  /** Whom the visitor talks to. */
+  needVoice(): Voice {
+    return this.guest ?? this.needRun().voice;
   }
 
   needRun(): Run {

@@ -21,7 +21,7 @@ export async function lookInto({ model, tokenizer }: Voice, text: string): Promi
     model instanceof TransformerLanguageModel
       ? await attentionOf(model, ids)
       : (await stateCourse(model, ids)).flatMap((course) => partsOf(course, ids.length));
-  return { tokens, parts };
+  return { tokens, parts, model: model.config.kind };
 }
 
 async function attentionOf(model: TransformerLanguageModel, ids: Int32Array<ArrayBuffer>): Promise<LookPart[]> {

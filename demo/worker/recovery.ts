@@ -16,6 +16,7 @@ export async function recover(lab: Lab): Promise<void> {
   const mark = lab.run?.mark;
   await training.ended();
   lab.run = null;
+  lab.closeGuest();
   try {
     if (++losses > LOSSES) throw new ValueError("device: it was lost again and again; choose a smaller size");
     const device = await patiently(() => lab.connect());

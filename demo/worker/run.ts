@@ -107,6 +107,11 @@ export class Run {
     return this.training?.trainer.step ?? this.waiting?.step ?? 0;
   }
 
+  /** Kernel launches of a step; 0 before the first. */
+  get dispatchesPerStep(): number {
+    return this.training?.trainer.dispatchesPerStep ?? 0;
+  }
+
   report(texts: Texts): RunReport {
     return {
       ...this.mark,

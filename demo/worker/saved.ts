@@ -55,3 +55,18 @@ export function checkSaved(value: unknown): Saved {
     "checkpoint: the file holds no run of this page, or a damaged one; choose a file that was saved with Save",
   );
 }
+
+/** Header of a safetensors file that is longer than this is not one of this page. */
+const LONGEST = 2 ** 26;
+
+/** Whether a file holds a run, as far as its first bytes tell. */
+export async function holdsRun(file: Blob): Promise<boolean> {
+  try {
+    const length = Number(new DataView(await file.slice(0, 8).arrayBuffer()).getBigUint64(0, true));
+    if (length > LONGEST) return false;
+    const { __metadata__ } = JSON.parse(await file.slice(8, 8 + length).text());
+    return Boolean(JSON.parse(__metadata__.ostinato).training);
+  } catch {
+    return false; // whatever it is, opening it as a model will say what is wrong
+  }
+}

@@ -3,6 +3,7 @@ import { tokenChoices } from "../../src/generate/inspect.ts";
 import { type SavedSession, Session } from "../../src/generate/session.ts";
 import { ValueError } from "../../src/gpu/errors.ts";
 import type { LanguageModel } from "../../src/models/language.ts";
+import { modelKind } from "../../src/models/registry.ts";
 import type { Tokenizer } from "../../src/text/tokenizer.ts";
 import type { Choices, GenerateOptions, GenerateReport, StateReport } from "../protocol.ts";
 
@@ -21,6 +22,8 @@ export class Voice {
   readonly tokenizer: Tokenizer;
   /** Bytes that the model remembers of one text. */
   readonly stateBytes: number;
+  /** Tokens that fill its memory; null for a state of one size. */
+  readonly window: number | null;
   /** The text of the last answer, in the making. */
   private last: Session | null = null;
   private kept: SavedSession | null = null;
@@ -30,6 +33,9 @@ export class Voice {
     this.tokenizer = tokenizer;
     const state = model.initialState(1);
     this.stateBytes = state.byteLength;
+    const { kind, contextLength } = model.config;
+    const windowed = modelKind(kind).options.some(({ name }) => name === "contextLength");
+    this.window = windowed ? Number(contextLength) : null;
     state.dispose();
   }
 
@@ -46,7 +52,8 @@ export class Voice {
       const { text, ...told } = await this.stream(session, options, onPiece, signal);
       const choices = await this.look(text, this.tokenizer.encode(options.prompt).length);
       this.last = session;
-      return { ...told, stateBytes: this.stateBytes, stopped: signal?.aborted ?? false, choices };
+      const { stateBytes, window } = this;
+      return { ...told, stateBytes, window, stopped: signal?.aborted ?? false, choices };
     } finally {
       if (this.last !== session) session.dispose();
     }

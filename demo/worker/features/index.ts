@@ -7,6 +7,7 @@ import { deviceAnswers } from "./device.ts";
 import { fileAnswers } from "./files.ts";
 import { libraryAnswers } from "./library.ts";
 import { lookAnswers } from "./look.ts";
+import { openAnswers } from "./open.ts";
 import { settingsAnswers } from "./settings.ts";
 import { talkAnswers } from "./talk.ts";
 import { textAnswers } from "./texts.ts";
@@ -23,6 +24,7 @@ export const answers = (lab: Lab): Answers<Calls> => ({
   ...fileAnswers(lab),
   ...libraryAnswers(lab),
   ...compareAnswers(lab),
+  ...openAnswers(lab),
   ...checkAnswers(lab),
   ...lookAnswers(lab),
 });

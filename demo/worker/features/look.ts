@@ -4,7 +4,7 @@ import { lookInto } from "../look.ts";
 
 export const lookAnswers = (lab: Lab): Answers<LookCalls> => ({
   async look(text) {
-    const { voice } = lab.needRun();
+    const voice = lab.needVoice();
     return lab.turns.interrupt(() => lookInto(voice, text));
   },
 });

@@ -9,7 +9,7 @@ export function talkAnswers(lab: Lab): Answers<TalkCalls> {
   };
   return {
     async generate(options) {
-      const { voice } = lab.needRun();
+      const voice = lab.needVoice();
       const signal = begin();
       return lab.turns.interrupt(() => voice.write(options, (text) => lab.emit({ kind: "piece", text }), signal));
     },
@@ -18,11 +18,11 @@ export function talkAnswers(lab: Lab): Answers<TalkCalls> {
       return null;
     },
     async keepState() {
-      const { voice } = lab.needRun();
+      const voice = lab.needVoice();
       return lab.turns.interrupt(() => voice.keep());
     },
     async branch(options) {
-      const { voice } = lab.needRun();
+      const voice = lab.needVoice();
       const signal = begin();
       return lab.turns.interrupt(() =>
         voice.branch(options, (branch, text) => lab.emit({ kind: "branched", branch, text }), signal),

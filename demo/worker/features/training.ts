@@ -38,6 +38,7 @@ export function trainingAnswers(lab: Lab): Answers<TrainingCalls> {
         const { steps } = run.settings;
         if (run.step >= steps) await run.extend(run.step + steps);
         run.prepare(text);
+        lab.closeGuest();
         training.begin(run);
         return run.report(lab.texts);
       });

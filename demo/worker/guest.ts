@@ -1,0 +1,82 @@
+import type { Device } from "../../src/gpu/device.ts";
+import { FileError, ValueError } from "../../src/gpu/errors.ts";
+import type { Progress } from "../../src/io/reader.ts";
+import { type OpenedModel, openModel } from "../../src/models/open.ts";
+import { readTokenizer } from "../../src/text/restore.ts";
+import type { Tokenizer } from "../../src/text/tokenizer.ts";
+import type { ModelSource } from "../protocol.ts";
+import { starterAddress } from "../starters/index.ts";
+import { Voice } from "./voice.ts";
+
+/** Names under which tokenizers lie beside models. */
+const BESIDE = ["tokenizer.json", "rwkv_vocab_v20230424.txt"];
+const TOKENIZER = /\.(json|txt)$/i;
+/** Tokens that a model may have beyond those of its tokenizer, which training programs round up. */
+const PADDING = 256;
+
+export interface Reading {
+  onProgress(progress: Progress): void;
+  readonly signal: AbortSignal;
+}
+
+/** Opens a model to talk to, with the tokenizer that it holds or that comes or lies with it. */
+export async function openGuest(device: Device, source: ModelSource, reading: Reading): Promise<Voice> {
+  if (source.kind === "files") {
+    const file = source.files.find(({ name }) => !TOKENIZER.test(name));
+    if (!file) throw new ValueError("open: that is a tokenizer without its model; choose both files together");
+    const beside = source.files.find(({ name }) => TOKENIZER.test(name));
+    return speaking(await openModel(device, file, reading), async () => (beside ? beside.text() : null));
+  }
+  const address = source.kind === "starter" ? starterAddress(source.id, self.location.href) : addressOf(source.address);
+  if (!address) throw new ValueError("open: the page has no such model; choose one from the list");
+  return speaking(await openModel(device, address, reading), () => fetchBeside(address, reading.signal));
+}
+
+/** The model with its tokenizer; without one nobody can talk to it, and it is given up. */
+async function speaking({ model, tokenizer }: OpenedModel, beside: () => Promise<string | null>): Promise<Voice> {
+  try {
+    const found = tokenizer ?? (await tokenizerOf(beside, model.config.vocabSize));
+    return new Voice(model, found);
+  } catch (error) {
+    model.dispose();
+    throw error;
+  }
+}
+
+async function tokenizerOf(beside: () => Promise<string | null>, vocabSize: number): Promise<Tokenizer> {
+  const text = await beside();
+  if (text === null)
+    throw new FileError(
+      "no-tokenizer",
+      `open: the model has ${vocabSize.toLocaleString("en")} tokens and no tokenizer that says what they mean; choose its tokenizer.json, or RWKV's vocabulary, together with it`,
+    );
+  const tokenizer = await readTokenizer(text);
+  const extra = vocabSize - tokenizer.vocabSize;
+  if (extra < 0 || extra >= PADDING)
+    throw new FileError(
+      "vocabulary",
+      `open: the model has ${vocabSize.toLocaleString("en")} tokens, the tokenizer beside it ${tokenizer.vocabSize.toLocaleString("en")}; choose the one it was trained with`,
+    );
+  return tokenizer;
+}
+
+function addressOf(typed: string): URL {
+  if (!URL.canParse(typed) || !/^https?:/.test(typed))
+    throw new ValueError(
+      `open: ${JSON.stringify(typed)} is not an address of a file; it begins with https:// and ends with .safetensors or .pth`,
+    );
+  // What a browser shows of a file on Hugging Face is a page about it.
+  return new URL(typed.replace(/^(https:\/\/huggingface\.co\/.+)\/blob\//, "$1/resolve/"));
+}
+
+/** The tokenizer in the folder of a model; null if there is none. */
+async function fetchBeside(address: URL, signal: AbortSignal): Promise<string | null> {
+  for (const name of BESIDE) {
+    const response = await fetch(new URL(name, address), { signal }).catch(() => null);
+    signal.throwIfAborted();
+    const type = response?.headers.get("Content-Type") ?? "";
+    if (response?.ok && !type.startsWith("text/html")) return response.text();
+    await response?.body?.cancel();
+  }
+  return null;
+}

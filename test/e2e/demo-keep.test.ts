@@ -1,0 +1,131 @@
+/** What outlives a visit, and what is compared: runs in the browser's storage, settings in the address, models side by side. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import type { History } from "../../demo/protocol.ts";
+import { type Demo, startDemo, type Visit, visit } from "../support/demo.ts";
+
+/** Emulated GPUs share two cores with other tests. */
+const PATIENCE = 120_000;
+const STEPS = 40;
+const LINK = `#model=lstm&text=names&layers=1&width=32&batch=8&sequence=16&context=16&steps=${STEPS}&learningRate=0.02&seed=5&option.embeddingSize=16`;
+
+let demo: Demo;
+beforeAll(async () => {
+  demo = await startDemo();
+}, PATIENCE);
+afterAll(() => demo?.close());
+
+const complete = ({ until }: Visit) => until("#status", (now) => now.startsWith("The run is complete"), PATIENCE);
+const rows = ({ page }: Visit) => page.$$eval("#runs tr", (lines) => lines.map((line) => line.textContent ?? ""));
+
+/** The courses of the kept runs, oldest first. */
+async function histories({ page }: Visit): Promise<readonly History[]> {
+  return page.evaluate(
+    () =>
+      new Promise<History[]>((resolve, reject) => {
+        const opening = indexedDB.open("ostinato");
+        opening.onerror = () => reject(opening.error);
+        opening.onsuccess = () => {
+          const reading = opening.result.transaction("runs").objectStore("runs").getAll();
+          reading.onsuccess = () => {
+            opening.result.close();
+            const runs = reading.result as { created: number; history: History }[];
+            resolve(runs.sort((a, b) => a.created - b.created).map(({ history }) => history));
+          };
+        };
+      }),
+  );
+}
+
+test("a run outlives its page, and goes on exactly as if it had never been left", {
+  timeout: 3 * PATIENCE,
+}, async () => {
+  const unbroken = await visit(demo, demo.url + LINK);
+  await unbroken.enabled("#train", PATIENCE);
+  expect(await unbroken.page.$eval("#width", (field) => (field as HTMLInputElement).value)).toBe("32");
+  await unbroken.page.click("#train");
+  await complete(unbroken);
+  await unbroken.page.click("#train");
+  await unbroken.until("#progress-step", (now) => /Step (1[2-9]|2\d) /.test(now), PATIENCE);
+  await unbroken.page.click("#train");
+  await unbroken.until("#status", (now) => now.startsWith("Paused"), PATIENCE);
+  const paused = await unbroken.text("#progress-step");
+  await unbroken.page.close();
+
+  const again = await visit(demo, demo.url + LINK);
+  const { page, until, text, enabled } = again;
+  await until("#status", (now) => now.startsWith("Your latest run is here again"), PATIENCE);
+  expect(await text("#progress-step")).toBe(paused);
+  expect(await rows(again)).toHaveLength(2);
+  await enabled("#stop");
+  await page.click("#stop"); // it says Resume
+  await complete(again);
+  const [whole, broken] = await histories(again);
+  const losses = (history?: History) => history?.points.map(({ step, loss, gradNorm }) => [step, loss, gradNorm]);
+  expect(losses(whole)).toHaveLength(STEPS);
+  expect(losses(broken)).toEqual(losses(whole));
+  expect(broken?.heldOut.map(({ loss }) => loss)).toEqual(whole?.heldOut.map(({ loss }) => loss));
+  expect(broken?.samples).toEqual(whole?.samples);
+
+  // The older one can be taken up too, and removed for good.
+  await page.click("#runs tr:last-child .tools button:nth-child(2)");
+  await until("#status", (now) => now.startsWith("The run is open again at step 40"), PATIENCE);
+  for (const _ of "12") await page.click("#runs tr:first-child .tools button:nth-child(4)");
+  await until("#status", (now) => now === "The run is removed.");
+  await page.reload();
+  await until("#status", (now) => now.startsWith("Your latest run is here again"), PATIENCE);
+  expect(await rows(again)).toHaveLength(1);
+  expect(again.errors).toEqual([]);
+  await page.close();
+});
+
+test("storage that is full costs nothing but one sentence", { timeout: 2 * PATIENCE }, async () => {
+  const visitor = await visit(demo, demo.url + LINK.replace("seed=5", "seed=6"));
+  const { page, until, text, enabled } = visitor;
+  await enabled("#train", PATIENCE);
+  const session = await page.createCDPSession();
+  await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(demo.url).origin, quotaSize: 1 });
+  await page.click("#train");
+  const told = await until("#status", (now) => /storage for this page is full/.test(now), PATIENCE);
+  expect(told).toMatch(/Remove older runs to make room\. Training goes on, and Save still gives the run as a file\.$/);
+  await until("#progress-step", (now) => now.startsWith(`Step ${STEPS} `), PATIENCE);
+  await enabled("#save", PATIENCE);
+  await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(demo.url).origin });
+  expect(await text("#runs tr:first-child .tools button:nth-child(3):disabled")).toBe("Export");
+  expect(visitor.errors).toEqual([]);
+  await page.close();
+});
+
+test("models of equal size are compared on equal text, at any width of the page", {
+  timeout: 3 * PATIENCE,
+}, async () => {
+  const visitor = await visit(demo, demo.url + LINK.replace(`steps=${STEPS}`, "steps=20"));
+  const { page, until, text, enabled } = visitor;
+  await enabled("#compare-start", PATIENCE);
+  await page.click('input[name="contender"][value="rwkv7"]');
+  expect(await until("#compare-plan", (now) => now.startsWith("2 models"))).toMatch(
+    /^2 models of [\d.,]+( k)? to [\d.,]+( k)? parameters; each reads 2,560 characters in 20 steps\.$/,
+  );
+  await enabled("#compare-start");
+  await page.click("#compare-start");
+  const verdict = await until("#compare-verdict", (now) => /learned best/.test(now), 2 * PATIENCE);
+  expect(verdict).toMatch(/trained fastest \(.*after 512 characters .* (None has|has) all of it here\.$/);
+  const table = () =>
+    page.$$eval("#compared tr", (lines) => lines.map((line) => [...line.cells].map((cell) => cell.textContent ?? "")));
+  const found = await table();
+  expect(found.map(([name]) => name)).toEqual([expect.stringMatching(/^LSTM/), expect.stringMatching(/^Transformer/)]);
+  for (const cells of found) expect(cells.join(" ")).not.toContain("–");
+  const [lstm, transformer] = found.map((cells) => cells.at(-1) as string);
+  expect(lstm).toBe("256 B"); // hidden and cell, whatever the text
+  expect(transformer).toMatch(/KB$/);
+  for (const id of ["tokens", "seconds", "time", "memory"])
+    expect(await page.$eval(`#compare-${id}`, (chart) => chart.ariaLabel), id).toMatch(/LSTM .*, Transformer /);
+
+  await page.setViewport({ width: 390, height: 844, isMobile: true, hasTouch: true });
+  await page.reload();
+  await until("#compare-verdict", (now) => /learned best/.test(now), PATIENCE);
+  expect(await table()).toEqual(found);
+  expect(await page.evaluate(() => document.documentElement.scrollWidth)).toBeLessThanOrEqual(390);
+  expect(await text("#compare-verdict")).toBe(verdict);
+  expect(visitor.errors).toEqual([]);
+  await page.close();
+});
