@@ -112,10 +112,11 @@ export class RemoteModel {
    * @param source bytes, a file, or an address, which the worker fetches
    * @throws as `openModel`; the model before stays
    */
-  open(
+  async open(
     source: ArrayBuffer | Uint8Array<ArrayBuffer> | Blob | URL | string,
     { signal, onProgress, tokenizer, ...format }: RemoteOpenOptions = {},
   ): Promise<ModelReport> {
+    signal?.throwIfAborted();
     const address = typeof source === "string" || source instanceof URL;
     // Addresses mean what they mean on this side, not from where the worker's script lies.
     const args = {

@@ -241,10 +241,15 @@ describe.runIf(typeof Worker === "function" && typeof document === "object")("in
     const onProgress = (one: Progress) => progress.push(one);
     expect(await model.open(address, { onProgress })).toMatchObject({ config: { kind: "rwkv4" }, readsText: false });
     expect(progress.at(-1)?.loaded).toBe(progress.at(-1)?.total);
+    // Of 32 MB, so that the page hears of the first bytes long before the last.
+    const state = new Map([["blocks.0.att.time_decay", { shape: [2 ** 23], values: new Float32Array(2 ** 23) }]]);
+    for (const name of ["emb.weight", "blocks.0.att.time_first", "blocks.0.att.key.weight", "blocks.0.ffn.key.weight"])
+      state.set(name, { shape: [1, 1], values: new Float32Array(1) });
+    const large = URL.createObjectURL(new Blob([safetensors(state)]));
     const abort = new AbortController();
-    const opening = model.open(address, { signal: abort.signal });
-    abort.abort();
+    const opening = model.open(large, { signal: abort.signal, onProgress: () => abort.abort() });
     await expect(opening).rejects.toMatchObject({ name: "AbortError" });
+    URL.revokeObjectURL(large);
   });
 
   test("a script that does not load is told", async () => {
