@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import { toFloat32, toInt32, toUint32 } from "../../src/io/convert.ts";
 import type { FileTensor } from "../../src/io/format.ts";
-import { narrowBfloat, narrowHalf, widenBfloat, widenHalf } from "../../src/tensor/half.ts";
 import { parseSafetensors } from "../../src/io/safetensors.ts";
 import { type WriteTensor, writeSafetensors } from "../../src/io/write.ts";
+import { narrowBfloat, narrowHalf, widenBfloat, widenHalf } from "../../src/tensor/half.ts";
 
 const sample: [string, WriteTensor][] = [
   ["flags", { shape: [3], data: new Uint8Array([1, 0, 1]), dtype: "BOOL" }],
