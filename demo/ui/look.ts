@@ -38,6 +38,7 @@ export function mountLook(state: State, actions: Actions): void {
     // The model surely has the characters of what it wrote.
     const { value } = state.answer;
     void state.current.value;
+    void state.settings.value;
     if (!written) text.value = value ? value.prompt + value.text.slice(0, SHOWN) : prompt.value;
   });
   form.addEventListener("submit", (event) => {

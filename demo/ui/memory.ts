@@ -60,7 +60,7 @@ export function mountMemory(state: State): void {
         scales: { x: { time: false, range: [0, most] }, y: { range: [0, 1.15 * full] } },
         axes: [
           axis({ size: 22, space: 60, values: (_, ticks) => ticks.map((tick) => count(tick)) }),
-          axis({ size: 54, space: 24, values: (_, ticks) => ticks.map((tick) => bytes(tick)) }),
+          axis({ size: 54, space: 24, values: (_, ticks) => ticks.map((tick) => (now ? bytes(tick) : "")) }),
         ],
       },
     };

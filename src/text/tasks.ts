@@ -107,7 +107,7 @@ export const tasks: readonly Task[] = [
   },
   {
     name: "brackets",
-    label: "Match brackets",
+    label: "Brackets",
     summary: "Close every bracket that is still open, the last one first.",
     characters: OPENING.join("") + Object.values(CLOSING).join(""),
     length: 10,

@@ -59,8 +59,10 @@ test("attention's weights, times the values, are its result", async () => {
     return tensor(device, Float32Array.from(data), shape);
   });
   const options = { causal: true, window: 4 };
-  const weights = attentionWeights(q!, k!, options);
-  expectClose(await matmul(weights, v!).data(), await attention(q!, k!, v!, options).data());
+  const made = scope(() => [matmul(attentionWeights(q!, k!, options), v!), attention(q!, k!, v!, options)] as const);
+  const [product, whole] = await Promise.all(made.map((one) => one.data()));
+  expectClose(product!, whole!);
+  for (const one of [...made, q, k, v]) one?.dispose();
 });
 
 test("a Transformer shows the weights of each layer: causal rows of sum 1 that change with the text", async () => {

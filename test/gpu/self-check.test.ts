@@ -22,7 +22,7 @@ const files = import.meta.glob<{ default: Kernel }>("../../kernels/**/*.wgsl", {
 
 /** What an emulation does not launch: kernels with workgroup memory that a GPU takes in their place. */
 const FOR_GPUS =
-  /^(attention\/(forward|backward_keys|backward_queries)|matmul\/(tiled|direct_subgroup|combine)|shape\/transpose) /;
+  /^(attention\/(forward|backward_keys|backward_queries)|matmul\/(tiled|direct_subgroup|vector_subgroup|combine)|shape\/transpose) /;
 
 test("every check passes, and together they launch every entry point", { timeout: 300_000 }, async () => {
   const dispatch = vi.spyOn(device, "dispatch");

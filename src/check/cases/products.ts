@@ -1,6 +1,7 @@
 import { addLayerNorm } from "../../ops/addLayerNorm.ts";
 import { crossEntropy } from "../../ops/crossEntropy.ts";
 import { embedding } from "../../ops/embedding.ts";
+import { toFull, toHalf } from "../../ops/half.ts";
 import { linear } from "../../ops/linear.ts";
 import { matmul } from "../../ops/matmul.ts";
 import { groupNorm, layerNorm, rmsNorm } from "../../ops/norm.ts";
@@ -21,6 +22,13 @@ function product(a: Ref, b: Ref, transposed = false): Ref {
     return sum;
   });
 }
+
+/** Numbers that halves hold exactly. */
+const halves = (shape: readonly number[], seed: number): Ref =>
+  ref(
+    shape,
+    numbers(shape, -2, 2, seed).data.map((x) => Math.round(64 * x) / 64),
+  );
 
 const gelu = (x: number) => (x / 2) * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3)));
 
@@ -79,6 +87,20 @@ export const products: readonly Check[] = [
     () => (a, b, c) => joined(matmul(a!, b!), matmul(a!, c!, { transposeB: true })),
     (a, b, c) => ref([144], [...product(a!, b!).data, ...product(a!, c!, true).data]),
   ),
+  forwardOnly(
+    "weights stored as halves",
+    [halves([36, 68], 4), numbers([3, 68], -1, 1, 5)],
+    (device) => (w, x) => {
+      const packed = toHalf(w!);
+      const rows = embedding(packed, tensor(device, ids, [ids.length], "u32"));
+      return joined(toFull(packed), linear(x!, packed), rows);
+    },
+    (w, x) => {
+      const rows = ids.flatMap((id) => [...w!.data.subarray(id * 68, (id + 1) * 68)]);
+      const all = [...w!.data, ...product(x!, w!, true).data, ...rows];
+      return ref([all.length], all);
+    },
+  ),
   differentiated(
     "linear with bias and GELU",
     [numbers([7, 17], -1, 1, 1), numbers([9, 17], -1, 1, 2), numbers([9], -1, 1, 3)],
@@ -105,12 +127,15 @@ export const products: readonly Check[] = [
         ids.flatMap((id) => [...w!.data.subarray(id * 5, id * 5 + 5)]),
       ),
   ),
-  differentiated(
-    "cross-entropy",
-    [numbers([targets.length, 17], -3, 3, 1)],
-    (device) => (x) =>
-      crossEntropy(x!, tensor(device, targets, [targets.length], "i32"), { labelSmoothing: SMOOTHING }),
-    (x) => lossRef(x!),
+  // Rows that divide into words of four, and rows that do not.
+  ...[17, 20].map((classes) =>
+    differentiated(
+      `cross-entropy, ${classes} classes`,
+      [numbers([targets.length, classes], -3, 3, 1)],
+      (device) => (x) =>
+        crossEntropy(x!, tensor(device, targets, [targets.length], "i32"), { labelSmoothing: SMOOTHING }),
+      (x) => lossRef(x!),
+    ),
   ),
   differentiated(
     "softmax, logSoftmax",
