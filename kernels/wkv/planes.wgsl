@@ -1,17 +1,19 @@
-// Sums of up to four matrices over their rows, in two stages with a fixed order: d_n = sum over r of x_n,r.
-// Shapes: R rows of C channels; plane n begins at value starts[n] of x; P chunks of rows.
+// Sums of up to five matrices over their rows, in two stages with a fixed order: d_n = sum over r of x_n,r.
+// Shapes: R rows of C channels; plane n begins at value starts[n] of x, the fifth at `fifth`; P chunks of rows.
 // Dispatch: `sum` ceil(COUNT P C / LANES) workgroups, an invocation a chunk of a column; `collect` ceil(COUNT C / LANES),
 // one a column, which adds the chunks up.
 
 override LANES: u32 = 64u;    // invocations a workgroup
-override COUNT: u32 = 4u;     // matrices, 1 to 4
+override COUNT: u32 = 5u;     // matrices, 1 to 5
 override ADD0: bool = false;  // d += instead of =
 override ADD1: bool = false;
 override ADD2: bool = false;
 override ADD3: bool = false;
+override ADD4: bool = false;
 
 struct Params {
   starts: vec4u,  // of each matrix in x
+  fifth: u32,
   rows: u32,      // R
   channels: u32,  // C
   chunk: u32,     // rows a chunk
@@ -26,6 +28,7 @@ struct Params {
 @group(0) @binding(5) var<storage, read_write> d1: array<f32>;     // (C)
 @group(0) @binding(6) var<storage, read_write> d2: array<f32>;     // (C)
 @group(0) @binding(7) var<storage, read_write> d3: array<f32>;     // (C)
+@group(0) @binding(8) var<storage, read_write> d4: array<f32>;     // (C)
 
 @compute @workgroup_size(LANES)
 fn sum(
@@ -38,7 +41,7 @@ fn sum(
   let part = id / params.channels % params.chunks;
   let n = id / params.channels / params.chunks;
   if (n < COUNT) {
-    let start = params.starts[n] + c;
+    let start = select(params.starts[min(n, 3u)], params.fifth, n == 4u) + c;
     var total = 0.0;
     for (var row = part * params.chunk; row < min((part + 1u) * params.chunk, params.rows); row++) {
       total += x[start + row * params.channels];
@@ -83,5 +86,11 @@ fn collect(
       total += d3[c];
     }
     d3[c] = total;
+  }
+  if (n == 4u && COUNT > 4u) {
+    if (ADD4) {
+      total += d4[c];
+    }
+    d4[c] = total;
   }
 }

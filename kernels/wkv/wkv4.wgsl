@@ -4,14 +4,16 @@
 // the largest exponent so far. So nothing overflows: of two terms that are added, the larger has the weight 1.
 // States of neighbouring stretches can be joined, so a long sequence of few channels is cut into J parts of L steps
 // that run side by side: `summary` runs each from an empty state, `forward` joins what lies before its own part.
-// Backward reads from `kept` the state before every SPAN-th step, and decay and first.
+// Backward reads from `kept` the state before every SPAN-th step, decay and first, and the lengths.
+// With LENGTHS a sequence ends after its own steps: y is 0 beyond, and the state stays.
 // Shapes: B batch, T steps, C channels, P = ceil(T / SPAN). A state is (3, B, C): aa, bb, pp; bb = 0 counts as empty.
 // Dispatch: one invocation for a part of a channel: `summary` ceil((J - 1) B C / LANES), if J > 1; then `forward`
 // ceil(J B C / LANES).
 // Source: Peng et al. 2023, https://arxiv.org/abs/2305.13048, section 3 and appendix D.
 
-override LANES: u32 = 32u;  // invocations a workgroup
-const SPAN: u32 = 4u;       // steps from a kept state to the next; L is a multiple
+override LANES: u32 = 32u;         // invocations a workgroup
+override LENGTHS: bool = false;    // sequences have lengths of their own
+const SPAN: u32 = 4u;              // steps from a kept state to the next; L is a multiple
 
 struct Params {
   steps: u32,        // T
@@ -24,6 +26,7 @@ struct Params {
   summaries: u32,    // where each of these begins in kept
   checkpoints: u32,
   weights: u32,
+  ends: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -33,7 +36,8 @@ struct Params {
 @group(0) @binding(4) var<storage, read> v: array<f32>;           // (B, T, C)
 @group(0) @binding(5) var<storage, read> before: array<f32>;      // (3, B, C)
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;     // (B, T, C)
-@group(0) @binding(7) var<storage, read_write> kept: array<f32>;  // states: last (3, B, C); (J, 3, B, C); (P, 3, B, C); then (2, C)
+@group(0) @binding(7) var<storage, read_write> kept: array<f32>;  // states: last (3, B, C); (J, 3, B, C); (P, 3, B, C); then (2, C), (B)
+@group(0) @binding(8) var<storage, read> lengths: array<u32>;     // (B)
 
 struct Wkv4 {
   aa: f32,
@@ -65,6 +69,14 @@ fn wkv4_store(at: u32, s: Wkv4) {
   kept[at + 2u * params.rows] = s.pp;
 }
 
+// Steps of a row's sequence.
+fn wkv4_steps(row: u32) -> u32 {
+  if (LENGTHS) {
+    return min(lengths[row / params.channels], params.steps);
+  }
+  return params.steps;
+}
+
 @compute @workgroup_size(LANES)
 fn summary(
   @builtin(workgroup_id) group: vec3u,
@@ -79,7 +91,7 @@ fn summary(
     let w = -exp(min(decay[c], 60.0));
     let start = row / params.channels * params.steps * params.channels + c;
     var s = Wkv4(0.0, 0.0, -1e30);
-    for (var t = part * params.length; t < (part + 1u) * params.length; t++) {
+    for (var t = part * params.length; t < min((part + 1u) * params.length, wkv4_steps(row)); t++) {
       let i = start + t * params.channels;
       s = wkv4_join(s, w, Wkv4(v[i], 1.0, k[i]));
     }
@@ -107,8 +119,10 @@ fn forward(
       s = Wkv4(before[row], before[row + params.rows], pp);
       s.pp = select(pp, -1e30, s.bb == 0.0);
     }
+    let steps = wkv4_steps(row);
     for (var i = 0u; i < part; i++) {
-      s = wkv4_join(s, w * f32(params.length), wkv4_load(params.summaries + i * 3u * params.rows + row));
+      let shift = w * f32(clamp(steps, i * params.length, (i + 1u) * params.length) - i * params.length);
+      s = wkv4_join(s, shift, wkv4_load(params.summaries + i * 3u * params.rows + row));
     }
     // Members of s in variables of their own, and indices that count up: the steps are all the work there is.
     var aa = s.aa;
@@ -116,7 +130,7 @@ fn forward(
     var pp = s.pp;
     let stride = params.channels;
     let span = select(params.length, SPAN, params.keep == 1u);
-    let last = min((part + 1u) * params.length, params.steps);
+    let last = min((part + 1u) * params.length, steps);
     for (var begin = part * params.length; begin < last; begin += span) {
       if (params.keep == 1u) {
         wkv4_store(params.checkpoints + begin / SPAN * 3u * params.rows + row, Wkv4(aa, bb, pp));
@@ -133,11 +147,19 @@ fn forward(
         pp = max(pp + w, kt);
       }
     }
+    if (LENGTHS) {
+      for (var t = max(part * params.length, steps); t < min((part + 1u) * params.length, params.steps); t++) {
+        y[start + t * stride] = 0.0;
+      }
+    }
     if (part + 1u == params.parts) {
       wkv4_store(row, Wkv4(aa, bb, pp));
       if (params.keep == 1u && row == c) {
         kept[params.weights + c] = decay[c];
         kept[params.weights + params.channels + c] = u;
+      }
+      if (params.keep == 1u && LENGTHS && c == 0u) {
+        kept[params.ends + row / params.channels] = f32(steps);
       }
     }
   }

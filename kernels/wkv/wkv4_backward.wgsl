@@ -14,6 +14,7 @@
 
 override LANES: u32 = 32u;         // invocations a workgroup
 const SPAN: u32 = 4u;              // steps from a kept state to the next; L is a multiple
+override LENGTHS: bool = false;    // sequences have lengths of their own: no gradients beyond
 override ADD_K: bool = false;      // dk += instead of =
 override ADD_V: bool = false;
 override ADD_DECAY: bool = false;
@@ -28,6 +29,7 @@ struct Params {
   upstream: u32,     // 1 if the last state has a gradient
   checkpoints: u32,  // where each of these begins in kept
   weights: u32,
+  ends: u32,
   joints: u32,       // where each of these begins in sums
   shares: u32,
 }
@@ -64,11 +66,19 @@ struct Stretch {
   last: u32,     // step after the last
 }
 
+// Steps of a row's sequence.
+fn wkv4_kept_steps(row: u32) -> u32 {
+  if (LENGTHS) {
+    return u32(kept[params.ends + row / params.channels]);
+  }
+  return params.steps;
+}
+
 fn wkv4_stretch(part: u32, row: u32) -> Stretch {
   let c = row % params.channels;
   let start = row / params.channels * params.steps * params.channels + c;
   let first = part * params.length;
-  return Stretch(row, c, start, first, min(first + params.length, params.steps));
+  return Stretch(row, c, start, first, max(first, min(first + params.length, wkv4_kept_steps(row))));
 }
 
 // Gradients (a, b) of the state, and of w and u so far.
@@ -166,7 +176,7 @@ fn summary(
 
 // Exponent of the state before a step at which a part begins, or of the last state.
 fn wkv4_exponent(row: u32, step: u32) -> f32 {
-  if (step >= params.steps) {
+  if (step >= wkv4_kept_steps(row)) {
     return kept[2u * params.rows + row];
   }
   return kept[params.checkpoints + (step / SPAN * 3u + 2u) * params.rows + row];
@@ -199,6 +209,13 @@ fn backward(
       b = weight * b + sums[joint + params.rows];
     }
     let d = wkv4_descend(at, a, b, true);
+    if (LENGTHS) {
+      for (var t = at.last; t < min(at.first + params.length, params.steps); t++) {
+        let i = at.start + t * params.channels;
+        dk[i] = select(0.0, dk[i], ADD_K);
+        dv[i] = select(0.0, dv[i], ADD_V);
+      }
+    }
     let share = params.shares + part * params.rows + row;
     sums[share] = d.dw;
     sums[share + params.parts * params.rows] = d.du;

@@ -1,4 +1,6 @@
 import { beforeAll, describe, expect, test } from "vitest";
+import { scenario as millionTokens } from "../../bench/scenarios/million-tokens.ts";
+import { noGrad } from "../../src/autograd/mode.ts";
 import { Session } from "../../src/generate/session.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
@@ -83,6 +85,40 @@ describe.each(rwkvVersions)("RWKV-%s", (version) => {
     model.dispose();
   });
 
+  test("texts padded on the right give the logits and states of each text alone", async () => {
+    const model = modelOf(version);
+    const [lengths, T] = [[3, 9, 1], 9];
+    const rows = lengths.map((length, b) => tokensOf(T + b).slice(b, b + length));
+    const padded = Int32Array.from({ length: lengths.length * T }, (_, i) => rows[Math.floor(i / T)]![i % T] ?? 7);
+    const { logits, state } = scope(() =>
+      noGrad(() => {
+        const tokens = tensor(device, padded, [lengths.length, T]);
+        const options = { lengths: tensor(device, lengths, [lengths.length], "u32") };
+        return model.forward(tokens, model.forward(tokens, undefined, options).state, options);
+      }),
+    );
+    const values = await logits.data();
+    const held = await state.data();
+    for (const [b, row] of rows.entries()) {
+      const alone = await feed(model, Int32Array.from([...row, ...row]), [row.length, row.length]);
+      const start = b * T * VOCABULARY;
+      const own = values.slice(start, start + row.length * VOCABULARY);
+      expectClose(own, alone.values.slice(row.length * VOCABULARY), { atol: 1e-4, rtol: 0, what: `text ${b}` });
+      for (const [name, { shape, values }] of held) {
+        // Version 4 has three rows for each text.
+        const size = alone.last.get(name)!.length;
+        const parts = version === "4" && name.endsWith("wkv") ? 3 : 1;
+        const width = size / parts;
+        const mine = Array.from({ length: size }, (_, i) => {
+          const [part, c] = [Math.floor(i / width), i % width];
+          return values[(part * lengths.length + b) * width + c]!;
+        });
+        expectClose(mine, alone.last.get(name)!, { atol: 1e-4, rtol: 1e-4, what: `${name} ${shape} of text ${b}` });
+      }
+    }
+    for (const one of [logits, state, model]) one.dispose();
+  });
+
   test("its size is known before it is built, and its file tells its shape", async () => {
     const sizes: Record<string, number>[] = [{}, { hiddenSize: 40, numLayers: 1 }];
     for (const extra of sizes) {
@@ -110,6 +146,14 @@ describe.each(rwkvVersions)("RWKV-%s", (version) => {
       model.dispose();
     }
   });
+});
+
+test("a long context costs no memory and no time (the scenario of a million tokens, cut short)", async () => {
+  const [first, last] = await millionTokens.run(device, { quick: true, progress: () => {} });
+  expect(first).toMatchObject({ kind: "RWKV-7", seen: 100 });
+  expect(last!.seen).toBe(1000);
+  for (const held of ["state", "live", "pool"]) expect(last![held], held).toBe(first![held]);
+  for (const ratio of ["readingRatio", "writingRatio"]) expect(last![ratio], ratio).toBeLessThan(1.5);
 });
 
 test("files that are no RWKV checkpoint are refused in one sentence, and leave no memory behind", async () => {

@@ -173,6 +173,28 @@ test("a hundred thousand steps", async () => {
   expect([...(await state.data())].every(Number.isFinite)).toBe(true);
 });
 
+test.each([1, 3])("sequences of unequal lengths, in %i parts", async (parts) => {
+  const [T, lengths] = [20, [13, 20, 0]];
+  const x = inputs(3, T, 5);
+  const ends = tensor(device, lengths, [3], "i32");
+  const within = (y: Ref) =>
+    ref(y.shape, (i) => (Math.floor(i / 5) % T < lengths[Math.floor(i / 5 / T)]! ? y.data[i]! : 0));
+  const op = (...given: Tensor[]) => wkv4(...(given as Inputs), null, { parts, lengths: ends });
+  await checkGradient(
+    device,
+    (...given) => op(...given).y,
+    (...given) => within(wkv4Ref(...(given as typeof x))),
+    x,
+  );
+  const [decay, first, k, v] = x.map(upload) as Inputs;
+  const { state } = noGrad(() => op(decay, first, k, v));
+  const short = noGrad(() =>
+    wkv4(decay, first, slice(slice(k, 0, 0, 1), 1, 0, 13), slice(slice(v, 0, 0, 1), 1, 0, 13)),
+  );
+  const mine = slice(state, 1, 0, 1);
+  expectClose(await mine.data(), await short.state.data(), { atol: 1e-5 });
+});
+
 test("a state of zeros is an empty one, and no steps hand it on", async () => {
   const x = inputs(2, 6, 3).map(upload) as Inputs;
   const fresh = wkv4(...x);

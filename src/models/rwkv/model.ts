@@ -2,9 +2,11 @@ import type { Device } from "../../gpu/device.ts";
 import { type InitOptions, randomOf, uniformInit } from "../../nn/init.ts";
 import { Module, type Parameter } from "../../nn/module.ts";
 import { LayerNorm } from "../../nn/norm.ts";
-import { type BlockResult, type BlockState, RwkvBlock } from "../../nn/rwkv/block.ts";
+import { type BlockResult, type BlockState, RwkvBlock, type Stream } from "../../nn/rwkv/block.ts";
+import { paddingOf } from "../../nn/rwkv/padding.ts";
 import { Projection } from "../../nn/rwkv/projection.ts";
 import type { RwkvVersion } from "../../nn/rwkv/types.ts";
+import { checkLengths } from "../../ops/attention/cache.ts";
 import { embedding } from "../../ops/embedding.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -68,21 +70,27 @@ export class RwkvLanguageModel extends Module implements LanguageModel {
     this.head = this.child("head", new Projection(device, channels, vocabSize, gain, random));
   }
 
-  forward(tokens: Tensor, state?: ModelState, options: ForwardOptions = {}): Forward {
-    checkTokens(this.config.kind, tokens, options);
-    const [, steps = 0] = tokens.shape;
-    let x: Tensor = embedding(this.emb.weight, tokens);
+  forward(tokens: Tensor, state?: ModelState, { lengths = null }: ForwardOptions = {}): Forward {
+    checkTokens(this.config.kind, tokens, {});
+    const [batch = 0, steps = 0] = tokens.shape;
+    if (lengths) checkLengths(this.config.kind, lengths, batch);
+    const padding = lengths && paddingOf(lengths, steps);
+    let stream: Stream = { x: embedding(this.emb.weight, tokens), update: null };
     let firstValue: Tensor | undefined;
     const tensors: Record<string, Tensor<"f32">> = {};
     this.blocks.forEach((block, layer) => {
-      const result: BlockResult = block.forward(x, state && blockState(state, layer), firstValue);
-      ({ x, firstValue } = result);
+      const result: BlockResult = block.forward(stream, {
+        state: state && blockState(state, layer),
+        padding,
+        firstValue,
+      });
+      ({ stream, firstValue } = result);
       tensors[stateName(layer, "att.shift")] = result.state.att.shift;
       tensors[stateName(layer, "att.wkv")] = result.state.att.wkv;
       tensors[stateName(layer, "ffn.shift")] = result.state.ffn.shift;
     });
-    const logits = this.head.forward(this.norm.forward(x));
-    return { logits, state: new ModelState(tensors, (state?.seen ?? 0) + steps) };
+    const logits = this.head.forward(this.norm.add(stream.x, stream.update).y);
+    return { logits, state: new ModelState(tensors, lengths ? Number.NaN : (state?.seen ?? 0) + steps) };
   }
 
   initialState(batch: number): ModelState {

@@ -1,5 +1,4 @@
 import type { Device } from "../../gpu/device.ts";
-import { add } from "../../ops/binary.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { Module } from "../module.ts";
 import { LayerNorm } from "../norm.ts";
@@ -8,7 +7,7 @@ import { TimeMix4 } from "./timeMix4.ts";
 import { TimeMix5 } from "./timeMix5.ts";
 import { TimeMix6 } from "./timeMix6.ts";
 import { TimeMix7 } from "./timeMix7.ts";
-import type { RwkvVersion, ShiftState, TimeMixOptions, TimeMixResult, TimeMixState } from "./types.ts";
+import type { MixContext, RwkvVersion, ShiftState, TimeMixOptions, TimeMixResult, TimeMixState } from "./types.ts";
 
 export interface RwkvBlockOptions extends TimeMixOptions {
   /** Inner width of the channel mix, F. */
@@ -20,8 +19,19 @@ export interface BlockState {
   readonly ffn: ShiftState;
 }
 
+/** What a block may be told besides its input. */
+export interface BlockContext extends Omit<MixContext, "state"> {
+  readonly state?: BlockState | undefined;
+}
+
+/** The stream of a model between blocks: what comes next adds the update, in the launch of its own first norm. */
+export interface Stream {
+  readonly x: Tensor;
+  readonly update: Tensor | null;
+}
+
 export interface BlockResult {
-  readonly x: Tensor<"f32">;
+  readonly stream: Stream;
   readonly state: {
     readonly att: TimeMixResult["state"];
     readonly ffn: { readonly shift: Tensor<"f32"> };
@@ -55,13 +65,15 @@ export class RwkvBlock extends Module {
     this.ffn = this.child("ffn", new ChannelMix(device, version, options));
   }
 
-  /** @param firstValue values of the first block, which those of version 7 hand on */
-  forward(input: Tensor, state?: BlockState, firstValue?: Tensor): BlockResult {
-    const x = this.norm0 ? this.norm0.forward(input) : input;
-    const before = this.norm1.add(x, null);
-    const att = this.att.forward(before.y, state?.att, firstValue);
+  forward({ x, update }: Stream, { state, padding = null, firstValue }: BlockContext = {}): BlockResult {
+    const before = this.norm1.add(this.norm0 ? this.norm0.forward(x) : x, update);
+    const att = this.att.forward(before.y, { state: state?.att, padding, firstValue });
     const between = this.norm2.add(before.stream, att.y);
-    const ffn = this.ffn.forward(between.y, state?.ffn);
-    return { x: add(between.stream, ffn.y), state: { att: att.state, ffn: ffn.state }, firstValue: att.firstValue };
+    const ffn = this.ffn.forward(between.y, { state: state?.ffn, padding });
+    return {
+      stream: { x: between.stream, update: ffn.y },
+      state: { att: att.state, ffn: ffn.state },
+      firstValue: att.firstValue,
+    };
   }
 }

@@ -1,12 +1,11 @@
 import type { Device } from "../../gpu/device.ts";
-import { mul } from "../../ops/binary.ts";
-import { reluSquared } from "../../ops/unary.ts";
-import { tokenShift } from "../../ops/wkv/shift.ts";
+import { gated } from "../../ops/wkv/gate.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { Module, type Parameter } from "../module.ts";
 import { fall, valuesOf } from "./init.ts";
+import { shiftWithin } from "./padding.ts";
 import { Projection } from "./projection.ts";
-import type { ChannelMixOptions, ChannelMixResult, RwkvVersion, ShiftState } from "./types.ts";
+import type { ChannelMixOptions, ChannelMixResult, MixContext, RwkvVersion, ShiftState } from "./types.ts";
 
 /** Names of the mixes, and how they begin: by channel d from 0 to 1. */
 const styles = {
@@ -50,11 +49,11 @@ export class ChannelMix extends Module {
   }
 
   /** [B, T, C] after the block's second norm. */
-  forward(x: Tensor, state?: ShiftState): ChannelMixResult {
-    const { mixed, last } = tokenShift(x, state?.shift ?? null, this.mixes, { kept: this.kept });
+  forward(x: Tensor, { state, padding = null }: MixContext<ShiftState> = {}): ChannelMixResult {
+    const { mixed, last } = shiftWithin(x, state?.shift ?? null, this.mixes, { kept: this.kept }, padding);
     const [xk, xr] = mixed as [Tensor, Tensor?];
-    const y = this.value.forward(reluSquared(this.key.forward(xk)));
-    const gated = this.receptance && xr ? mul(this.receptance.forward(xr, { activation: "sigmoid" }), y) : y;
-    return { y: gated, state: { shift: last } };
+    const y = this.value.forward(this.key.forward(xk, { activation: "reluSquared" }));
+    const open = this.receptance && xr ? gated(y, this.receptance.forward(xr), "sigmoid") : y;
+    return { y: open, state: { shift: last } };
   }
 }

@@ -1,12 +1,12 @@
 import type { Device } from "../../gpu/device.ts";
-import { mul } from "../../ops/binary.ts";
-import { tokenShift } from "../../ops/wkv/shift.ts";
+import { gated } from "../../ops/wkv/gate.ts";
 import { wkv4 } from "../../ops/wkv/wkv4.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { Module, type Parameter } from "../module.ts";
 import { fall, rise, valuesOf } from "./init.ts";
+import { shiftWithin } from "./padding.ts";
 import { Projection } from "./projection.ts";
-import type { TimeMixOptions, TimeMixResult, TimeMixState } from "./types.ts";
+import type { MixContext, TimeMixOptions, TimeMixResult } from "./types.ts";
 
 /**
  * RWKV-4's attention half: sigmoid(r) wkv(k, v), each of r, k and v from an input mixed with the token before.
@@ -50,13 +50,13 @@ export class TimeMix4 extends Module {
   }
 
   /** [B, T, C] after the block's first norm. */
-  forward(x: Tensor, state?: TimeMixState): TimeMixResult {
-    const { mixed, last } = tokenShift(x, state?.shift ?? null, this.mixes, { kept: true });
+  forward(x: Tensor, { state, padding = null }: MixContext = {}): TimeMixResult {
+    const { mixed, last } = shiftWithin(x, state?.shift ?? null, this.mixes, { kept: true }, padding);
     const [xk, xv, xr] = mixed as [Tensor, Tensor, Tensor];
     const k = this.key.forward(xk);
     const v = this.value.forward(xv);
-    const { y, state: wkv } = wkv4(this.decay, this.first, k, v, state?.wkv);
-    const r = this.receptance.forward(xr, { activation: "sigmoid" });
-    return { y: this.output.forward(mul(r, y)), state: { shift: last, wkv } };
+    const { y, state: wkv } = wkv4(this.decay, this.first, k, v, state?.wkv, { lengths: padding?.lengths ?? null });
+    const open = gated(y, this.receptance.forward(xr), "sigmoid");
+    return { y: this.output.forward(open), state: { shift: last, wkv } };
   }
 }

@@ -1,16 +1,16 @@
 import type { Device } from "../../gpu/device.ts";
-import { mul } from "../../ops/binary.ts";
 import { expand } from "../../ops/expand.ts";
 import { reshape } from "../../ops/reshape.ts";
-import { exp, silu } from "../../ops/unary.ts";
-import { tokenShift } from "../../ops/wkv/shift.ts";
-import { wkv5 } from "../../ops/wkv/wkv6.ts";
+import { exp } from "../../ops/unary.ts";
+import { gated } from "../../ops/wkv/gate.ts";
+import { wkv5, wkv6 } from "../../ops/wkv/wkv6.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { Module, type Parameter } from "../module.ts";
 import { HeadNorm, headSize, intoHeads } from "./heads.ts";
 import { fall, rise, valuesOf } from "./init.ts";
+import { shiftWithin, silenced, stillDecay } from "./padding.ts";
 import { Projection } from "./projection.ts";
-import type { TimeMixOptions, TimeMixResult, TimeMixState } from "./types.ts";
+import type { MixContext, TimeMixOptions, TimeMixResult } from "./types.ts";
 
 /** Decay of channel n of C and bonus of the present token at the start of training, in versions 5 and 6. */
 export const startingDecay = (n: number, C: number, late: number): number =>
@@ -78,17 +78,20 @@ export class TimeMix5 extends Module {
   }
 
   /** [B, T, C] after the block's first norm. */
-  forward(x: Tensor, state?: TimeMixState): TimeMixResult {
-    const { mixed, last } = tokenShift(x, state?.shift ?? null, this.mixes, { kept: true });
+  forward(x: Tensor, { state, padding = null }: MixContext = {}): TimeMixResult {
+    const { mixed, last } = shiftWithin(x, state?.shift ?? null, this.mixes, { kept: true }, padding);
     const [xk, xv, xr, xg] = mixed as [Tensor, Tensor, Tensor, Tensor?];
     const r = intoHeads(this.receptance.forward(xr), this.heads);
     const k = intoHeads(this.key.forward(xk), this.heads);
     const v = intoHeads(this.value.forward(xv), this.heads);
     const [w, u] = this.gate ? [this.decay, this.bonus] : [this.spread(this.decay), this.spread(exp(this.bonus))];
-    const { y, state: wkv } = wkv5(r, k, v, w, u, state?.wkv);
+    // At padding nothing fades: there a decay is a step's own, as in version 6.
+    const { y, state: wkv } = padding
+      ? wkv6(r, silenced(k, padding), v, stillDecay(expand(w, r.shape), padding), u, state?.wkv)
+      : wkv5(r, k, v, w, u, state?.wkv);
     const normal = this.norm.forward(y);
-    const gated = this.gate && xg ? mul(normal, silu(this.gate.forward(xg))) : normal;
-    return { y: this.output.forward(gated), state: { shift: last, wkv } };
+    const open = this.gate && xg ? gated(normal, this.gate.forward(xg), "silu") : normal;
+    return { y: this.output.forward(open), state: { shift: last, wkv } };
   }
 
   /** A value a head, for each of its channels. */

@@ -1,21 +1,20 @@
 import type { Device } from "../../gpu/device.ts";
-import { add, mul, sub } from "../../ops/binary.ts";
 import { matmul } from "../../ops/matmul.ts";
 import { reshape } from "../../ops/reshape.ts";
-import { split } from "../../ops/slice.ts";
 import { permute } from "../../ops/transpose.ts";
-import { silu, tanh } from "../../ops/unary.ts";
-import { tokenShift } from "../../ops/wkv/shift.ts";
+import { gated } from "../../ops/wkv/gate.ts";
+import { mapRows } from "../../ops/wkv/lowRank.ts";
+import { tokenShift6 } from "../../ops/wkv/mix6.ts";
 import { wkv6 } from "../../ops/wkv/wkv6.ts";
-import { ones } from "../../tensor/create.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { constantInit, uniformInit } from "../init.ts";
 import { Module, type Parameter } from "../module.ts";
 import { HeadNorm, headSize, intoHeads } from "./heads.ts";
 import { fall, rise, valuesOf } from "./init.ts";
+import { shiftWithin, silenced, stillDecay } from "./padding.ts";
 import { Projection } from "./projection.ts";
 import { startingBonus, startingDecay } from "./timeMix5.ts";
-import type { TimeMixOptions, TimeMixResult, TimeMixState } from "./types.ts";
+import type { MixContext, TimeMixOptions, TimeMixResult } from "./types.ts";
 
 /** In the order in which `time_maa_w1` and `time_maa_w2` hold them. */
 const MIXED = ["w", "k", "v", "r", "g"] as const;
@@ -29,7 +28,7 @@ export class TimeMix6 extends Module {
   private readonly heads: number;
   private readonly mixRank: number;
   private readonly mixX: Parameter;
-  private readonly mixes: readonly Parameter[];
+  private readonly mixes: readonly [Parameter, Parameter, Parameter, Parameter, Parameter];
   private readonly mixIn: Parameter;
   private readonly mixOut: Parameter;
   private readonly decay: Parameter;
@@ -56,7 +55,8 @@ export class TimeMix6 extends Module {
     const root = (c: number) => 1 - d(c) ** (0.5 * fading);
     const starts = { w: plain, k: plain, v: (c: number) => plain(c) - 0.3 * late, r: root, g: root };
     this.mixX = this.parameter("time_maa_x", valuesOf(device, [1, 1, C], plain));
-    this.mixes = MIXED.map((name) => this.parameter(`time_maa_${name}`, valuesOf(device, [1, 1, C], starts[name])));
+    const mixes = MIXED.map((name) => this.parameter(`time_maa_${name}`, valuesOf(device, [1, 1, C], starts[name])));
+    this.mixes = mixes as [Parameter, Parameter, Parameter, Parameter, Parameter];
     this.mixIn = this.matrix("time_maa_w1", constantInit(device, [C, MIXED.length * mix], 0));
     this.mixOut = this.matrix("time_maa_w2", uniformInit(device, [MIXED.length, mix, C], 0.01, random));
     this.decay = this.parameter(
@@ -79,31 +79,29 @@ export class TimeMix6 extends Module {
   }
 
   /** [B, T, C] after the block's first norm. */
-  forward(x: Tensor, state?: TimeMixState): TimeMixResult {
+  forward(x: Tensor, { state, padding = null }: MixContext = {}): TimeMixResult {
     const { heads } = this;
-    const { mixed, last } = this.mix(x, state);
-    const [xw, xk, xv, xr, xg] = mixed as [Tensor, Tensor, Tensor, Tensor, Tensor];
-    const w = add(this.decay, matmul(tanh(matmul(xw, this.decayIn)), this.decayOut));
+    const before = state?.shift ?? null;
+    const { mixed, last } = shiftWithin(x, before, [this.mixX], {}, padding);
+    const [xw, xk, xv, xr, xg] = tokenShift6(x, before, this.shares(mixed[0] as Tensor), this.mixes);
+    const low = mapRows(xw, this.decayIn, { activation: "tanh" });
+    const own = mapRows(low, this.decayOut, { offset: this.decay });
     const r = intoHeads(this.receptance.forward(xr), heads);
-    const k = intoHeads(this.key.forward(xk), heads);
+    const added = this.key.forward(xk);
+    const [w, k] = (padding ? [stillDecay(own, padding), silenced(added, padding)] : [own, added]).map((one) =>
+      intoHeads(one, heads),
+    ) as [Tensor, Tensor];
     const v = intoHeads(this.value.forward(xv), heads);
-    const { y, state: wkv } = wkv6(r, k, v, intoHeads(w, heads), this.bonus, state?.wkv);
-    const gated = mul(this.norm.forward(y), silu(this.gate.forward(xg)));
-    return { y: this.output.forward(gated), state: { shift: last, wkv } };
+    const { y, state: wkv } = wkv6(r, k, v, w, this.bonus, state?.wkv);
+    const open = gated(this.norm.forward(y), this.gate.forward(xg), "silu");
+    return { y: this.output.forward(open), state: { shift: last, wkv } };
   }
 
-  /** x mixed with the token before, five times: by a fixed share a channel and one that a map of the input gives. */
-  private mix(x: Tensor, state?: TimeMixState) {
-    const [batch = 0, steps = 0, channels = 0] = x.shape;
-    const whole = ones(x.device, [channels]);
-    const { mixed, last } = tokenShift(x, state?.shift ?? null, [this.mixX, whole]);
-    const [guess, before] = mixed as [Tensor, Tensor];
-    const inner = reshape(tanh(matmul(guess, this.mixIn)), [batch * steps, MIXED.length, this.mixRank]);
-    const shares = matmul(permute(inner, [1, 0, 2]), this.mixOut);
-    const change = sub(before, x);
-    const moved = split(shares, new Array<number>(MIXED.length).fill(1), 0).map((share, n) =>
-      add(x, mul(change, add(reshape(share, x.shape), this.mixes[n] as Parameter))),
-    );
-    return { mixed: moved, last };
+  /** How much more of the token before each of the five inputs gets, by a low-rank map: [5, B T, C]. */
+  private shares(x: Tensor): Tensor {
+    const [batch = 0, steps = 0] = x.shape;
+    const low = mapRows(x, this.mixIn, { activation: "tanh" });
+    const inner = reshape(low, [batch * steps, MIXED.length, this.mixRank]);
+    return matmul(permute(inner, [1, 0, 2]), this.mixOut);
   }
 }

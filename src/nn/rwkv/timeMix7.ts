@@ -1,16 +1,15 @@
 import type { Device } from "../../gpu/device.ts";
-import { matmul } from "../../ops/matmul.ts";
-import { sigmoid, tanh } from "../../ops/unary.ts";
 import { deltaFinish, deltaKeys, valueResidual } from "../../ops/wkv/delta.ts";
-import { tokenShift } from "../../ops/wkv/shift.ts";
+import { mapRows } from "../../ops/wkv/lowRank.ts";
 import { wkv7 } from "../../ops/wkv/wkv7.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { constantInit } from "../init.ts";
 import { Module, type Parameter } from "../module.ts";
 import { HeadNorm, headSize, intoHeads } from "./heads.ts";
 import { fall, orthogonal, rise, valuesOf } from "./init.ts";
+import { shiftWithin, silenced, stillDecay } from "./padding.ts";
 import { Projection } from "./projection.ts";
-import type { TimeMixOptions, TimeMixResult, TimeMixState } from "./types.ts";
+import type { MixContext, TimeMixOptions, TimeMixResult } from "./types.ts";
 
 /** In the order in which they are mixed. */
 const MIXED = ["r", "w", "k", "v", "a", "g"] as const;
@@ -80,13 +79,10 @@ export class TimeMix7 extends Module {
     this.norm = this.child("ln_x", new HeadNorm(device, C, ((1 + depth.layer) / depth.layers) ** 0.7, headEps));
   }
 
-  /**
-   * [B, T, C] after the block's first norm.
-   * @param firstValue the values of the first layer, which the others mix in
-   */
-  forward(x: Tensor, state?: TimeMixState, firstValue?: Tensor): TimeMixResult {
+  /** [B, T, C] after the block's first norm. */
+  forward(x: Tensor, { state, padding = null, firstValue }: MixContext = {}): TimeMixResult {
     const { heads } = this;
-    const { mixed, last } = tokenShift(x, state?.shift ?? null, this.mixes);
+    const { mixed, last } = shiftWithin(x, state?.shift ?? null, this.mixes, {}, padding);
     const [xr, xw, xk, xv, xa, xg] = mixed as [Tensor, Tensor, Tensor, Tensor, Tensor, Tensor];
     const r = this.receptance.forward(xr);
     const own = this.value.forward(xv);
@@ -101,7 +97,10 @@ export class TimeMix7 extends Module {
       heads,
       { w0: this.decay.offset, a0: this.rate.offset, keyScale: this.keyScale, keyRate: this.keyRate },
     );
-    const [rh, wh, kh, vh, ah, bh] = [r, w, k, v, a, b].map((one) => intoHeads(one, heads)) as [
+    const steps = padding
+      ? [r, stillDecay(w, padding), silenced(k, padding), v, silenced(a, padding), silenced(b, padding)]
+      : [r, w, k, v, a, b];
+    const [rh, wh, kh, vh, ah, bh] = steps.map((one) => intoHeads(one, heads)) as [
       Tensor,
       Tensor,
       Tensor,
@@ -110,7 +109,7 @@ export class TimeMix7 extends Module {
       Tensor,
     ];
     const { y, state: wkv } = wkv7(rh, wh, kh, vh, ah, bh, state?.wkv);
-    const gate = matmul(sigmoid(matmul(xg, this.gateIn)), this.gateOut);
+    const gate = mapRows(mapRows(xg, this.gateIn, { activation: "sigmoid" }), this.gateOut);
     const whole = deltaFinish(this.norm.forward(y), r, k, v, gate, heads, this.bonus);
     return { y: this.output.forward(whole), state: { shift: last, wkv }, firstValue: firstValue ?? v };
   }
@@ -126,8 +125,7 @@ interface LowRank {
 
 /** x inner outer, with tanh in between or not. */
 function through(x: Tensor, { inner, outer }: LowRank, bent = false): Tensor<"f32"> {
-  const low = matmul(x, inner);
-  return matmul(bent ? tanh(low) : low, outer);
+  return mapRows(mapRows(x, inner, { activation: bent ? "tanh" : null }), outer);
 }
 
 /** The published inner size of a low-rank map: about factor sqrt(C), in steps of 32. */

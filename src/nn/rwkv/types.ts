@@ -1,6 +1,7 @@
 import type { Random } from "../../tensor/philox.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Depth } from "./init.ts";
+import type { Padding } from "./padding.ts";
 
 /** Versions by the names of their published code; 5.1 is the earliest 5, without a gate and with one decay a head. */
 export type RwkvVersion = "4" | "5.1" | "5.2" | "6" | "7";
@@ -24,6 +25,14 @@ export interface Ranks {
   readonly rate?: number;
   readonly value?: number;
   readonly gate?: number;
+}
+
+/** What a mix may be told besides its input. */
+export interface MixContext<State extends ShiftState = TimeMixState> {
+  readonly state?: State | undefined;
+  readonly padding?: Padding | null;
+  /** Version 7: the values of the first layer, which the others mix in. */
+  readonly firstValue?: Tensor | undefined;
 }
 
 export interface ChannelMixOptions extends Depth {

@@ -15,10 +15,10 @@ export interface PlaneSum {
 }
 
 const LANES = 64;
-const MOST = 4;
+const MOST = 5;
 
 /**
- * Sums matrices of a region over their rows, in two launches for up to four of them, into the gradients of parameters.
+ * Sums matrices of a region over their rows, in two launches for up to five of them, into the gradients of parameters.
  * @returns what backward returns for each
  */
 export function sumPlanes(
@@ -34,8 +34,8 @@ export function sumPlanes(
   const chunk = Math.max(1, Math.ceil(Math.sqrt(rows)));
   const chunks = Math.ceil(rows / chunk);
   const count = wanted.length;
-  const [s0 = 0, s1 = 0, s2 = 0, s3 = 0] = wanted.map(({ start }) => start);
-  const params = { starts: [s0, s1, s2, s3] as const, rows, channels, chunk, chunks };
+  const [s0 = 0, s1 = 0, s2 = 0, s3 = 0, fifth = 0] = wanted.map(({ start }) => start);
+  const params = { starts: [s0, s1, s2, s3] as const, fifth, rows, channels, chunk, chunks };
   const parts = empty(device, [count, chunks, channels]);
   const knobs = { COUNT: count };
   device.dispatch(planesKernel, "sum", { x, parts }, params, [Math.ceil((count * chunks * channels) / LANES)], knobs);
@@ -44,9 +44,15 @@ export function sumPlanes(
     const one = wanted[n];
     return one ? placeOf(device, sink, one.input, one.shape) : placeOf(device, sink, -1, [1]);
   });
-  const [p0, p1, p2, p3] = places as [Place, Place, Place, Place];
-  const buffers = { sums: parts, d0: p0.grad, d1: p1.grad, d2: p2.grad, d3: p3.grad };
-  const added = { ADD0: p0.accumulate, ADD1: p1.accumulate, ADD2: p2.accumulate, ADD3: p3.accumulate };
+  const [p0, p1, p2, p3, p4] = places as [Place, Place, Place, Place, Place];
+  const buffers = { sums: parts, d0: p0.grad, d1: p1.grad, d2: p2.grad, d3: p3.grad, d4: p4.grad };
+  const added = {
+    ADD0: p0.accumulate,
+    ADD1: p1.accumulate,
+    ADD2: p2.accumulate,
+    ADD3: p3.accumulate,
+    ADD4: p4.accumulate,
+  };
   device.dispatch(planesKernel, "collect", buffers, params, [Math.ceil((count * channels) / LANES)], {
     ...knobs,
     ...added,

@@ -7,6 +7,7 @@ import { ShapeError } from "../../gpu/errors.ts";
 import { empty, zeros } from "../../tensor/create.ts";
 import { sameShape, show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { checkLengths } from "../attention/cache.ts";
 import { checkFloats } from "../check.ts";
 import { placeOf } from "./place.ts";
 import { layOut, makeRegion, windowOf } from "./region.ts";
@@ -17,6 +18,8 @@ export interface Wkv4Options {
    * backward instead of one and two.
    */
   readonly parts?: number;
+  /** [B] u32 or i32: steps of each sequence; beyond them y is 0 and the state stays. Default: all T. */
+  readonly lengths?: Tensor | null;
 }
 
 export interface Wkv4Result {
@@ -59,9 +62,11 @@ export function wkv4(
   options: Wkv4Options = {},
 ): Wkv4Result {
   const { batch, steps, channels } = check(timeDecay, timeFirst, k, v, state ?? null);
+  const { parts, lengths = null } = options;
+  if (lengths) checkLengths("wkv4", lengths, batch);
   const { device } = k;
   const rows = batch * channels;
-  const run = { steps, rows, channels, ...partsOf(steps, rows, device.software, options.parts) };
+  const run = { steps, rows, channels, ...partsOf(steps, rows, device.software, parts) };
   const inputs = [timeDecay, timeFirst, k, v, ...(state ? [state] : [])];
   const recorded = gradEnabled() && inputs.some((input) => input.requiresGrad);
 
@@ -70,18 +75,22 @@ export function wkv4(
     summaries: run.parts > 1 ? 3 * rows * run.parts : 0,
     checkpoints: recorded ? 3 * rows * Math.ceil(steps / SPAN) : 0,
     weights: recorded ? 2 * channels : 0,
+    ends: recorded && lengths ? batch : 0,
   });
   const kept = makeRegion(device, { at, size });
   const y = empty(device, k.shape);
   const params = { ...run, given: Number(Boolean(state)), keep: Number(recorded), ...at };
-  const buffers = { decay: timeDecay, first: timeFirst, k, v, before: state ?? k, y, kept };
-  if (run.parts > 1) device.dispatch(forwardKernel, "summary", buffers, params, groupsOf((run.parts - 1) * rows));
-  device.dispatch(forwardKernel, "forward", buffers, params, groupsOf(run.parts * rows));
+  const buffers = { decay: timeDecay, first: timeFirst, k, v, before: state ?? k, lengths: lengths ?? k, y, kept };
+  const knobs = { LENGTHS: lengths !== null };
+  if (run.parts > 1)
+    device.dispatch(forwardKernel, "summary", buffers, params, groupsOf((run.parts - 1) * rows), knobs);
+  device.dispatch(forwardKernel, "forward", buffers, params, groupsOf(run.parts * rows), knobs);
   const after = windowOf(kept, at.after, [3, batch, channels]);
 
   record("wkv4", [y, after], inputs, [k, v, kept], ([dy = null, dafter = null], sink, [k, v, kept]) => {
-    const from = { ...run, upstream: Number(dafter !== null), checkpoints: at.checkpoints, weights: at.weights };
-    return gradients(device, { k, v, kept }, dy ?? zeros(device, k.shape), dafter, from, sink);
+    const { checkpoints, weights, ends } = at;
+    const from = { ...run, upstream: Number(dafter !== null), checkpoints, weights, ends };
+    return gradients(device, { k, v, kept }, dy ?? zeros(device, k.shape), dafter, from, knobs, sink);
   });
   kept.dispose();
   return { y, state: after };
@@ -102,9 +111,18 @@ interface Run {
   readonly upstream: number;
   readonly checkpoints: number;
   readonly weights: number;
+  readonly ends: number;
 }
 
-function gradients(device: Device, { k, v, kept }: Saved, dy: Tensor, dafter: Grad, run: Run, sink: GradSink): Grad[] {
+function gradients(
+  device: Device,
+  { k, v, kept }: Saved,
+  dy: Tensor,
+  dafter: Grad,
+  run: Run,
+  { LENGTHS }: { readonly LENGTHS: boolean },
+  sink: GradSink,
+): Grad[] {
   const { rows, parts, channels } = run;
   const { at, size } = layOut({
     before: 3 * rows,
@@ -116,8 +134,8 @@ function gradients(device: Device, { k, v, kept }: Saved, dy: Tensor, dafter: Gr
   const dv = placeOf(device, sink, INPUT.v, k.shape);
   const params = { ...run, joints: at.joints, shares: at.shares };
   const buffers = { k, v, kept, dy, dafter: dafter ?? kept, dk: dk.grad, dv: dv.grad, sums };
-  const knobs = { ADD_K: dk.accumulate, ADD_V: dv.accumulate };
-  if (parts > 1) device.dispatch(backwardKernel, "summary", buffers, params, groupsOf(parts * rows));
+  const knobs = { LENGTHS, ADD_K: dk.accumulate, ADD_V: dv.accumulate };
+  if (parts > 1) device.dispatch(backwardKernel, "summary", buffers, params, groupsOf(parts * rows), { LENGTHS });
   device.dispatch(backwardKernel, "backward", buffers, params, groupsOf(parts * rows), knobs);
   const dbefore = sink.needs(INPUT.state) ? windowOf(sums, at.before, [3, rows / channels, channels]) : null;
   if (!sink.needs(INPUT.decay) && !sink.needs(INPUT.first)) return [null, null, dk.returned, dv.returned, dbefore];

@@ -36,7 +36,7 @@ export const kinds: Record<string, Kind> = {
     const mix = timeMix(device, version, { ...depth, heads: H, ranks, headEps });
     mix.loadStateDict(values);
     const x = fixture.in("x");
-    outputs.y = (mix instanceof TimeMix7 ? mix.forward(x, undefined, fixture.in("v_first")) : mix.forward(x)).y;
+    outputs.y = (mix instanceof TimeMix7 ? mix.forward(x, { firstValue: fixture.in("v_first") }) : mix.forward(x)).y;
     compareGradients(fixture, mix, outputs);
     return outputs;
   },
