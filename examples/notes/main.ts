@@ -8,13 +8,14 @@ const BASE = new URL("../whale.safetensors", import.meta.url);
 const notes = document.querySelector("textarea")!;
 const output = document.querySelector("output")!;
 
-/** A button that does one thing at a time and tells what goes wrong. */
+const buttons = document.querySelectorAll("button");
+
+/** A button whose work keeps the others waiting, and tells what goes wrong. */
 function onClick(id: string, run: () => Promise<void>): void {
-  const button = document.querySelector<HTMLButtonElement>(`#${id}`)!;
-  button.onclick = async () => {
-    button.disabled = true;
+  document.querySelector<HTMLButtonElement>(`#${id}`)!.onclick = async () => {
+    for (const button of buttons) button.disabled = true;
     await run().catch(tell);
-    button.disabled = false;
+    for (const button of buttons) button.disabled = false;
   };
 }
 

@@ -7,11 +7,14 @@ import type { Browser } from "puppeteer";
 import { build, type PreviewServer, preview } from "vite";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CANVAS_FLAGS, findChrome, findVulkan, launchChrome } from "../../scripts/chrome.ts";
-import { installPackage, type Project, ROOT } from "../support/package.ts";
+import { installPackage, PACK_TIMEOUT, type Project, ROOT } from "../support/package.ts";
 import { type Visit, visitPage } from "../support/visit.ts";
 
 /** Emulated GPUs share two cores with other tests, and the package is built first. */
 const PATIENCE = 120_000;
+/** As strict as a page can be that has scripts, styles and a worker of its own. */
+const POLICY =
+  "default-src 'none'; script-src 'self'; worker-src 'self'; connect-src 'self'; style-src 'self'; img-src data:";
 const PAGES = ["stream", "worker", "notes", "three", "operation"];
 
 const vulkan = findVulkan(await findChrome());
@@ -23,7 +26,7 @@ beforeAll(async () => {
   project = await installPackage();
   folder = join(project.folder, "examples");
   cpSync(join(ROOT, "examples"), folder, { recursive: true });
-}, PATIENCE);
+}, PACK_TIMEOUT);
 
 test("the index names every example", () => {
   const index = readFileSync(join(folder, "README.md"), "utf8");
@@ -53,7 +56,13 @@ describe("in a page", () => {
         });
       }),
     );
-    server = await preview({ configFile: false, root: project.folder, build: { outDir }, logLevel: "error" });
+    server = await preview({
+      configFile: false,
+      root: project.folder,
+      build: { outDir },
+      preview: { headers: { "Content-Security-Policy": POLICY } },
+      logLevel: "error",
+    });
     address = server.resolvedUrls?.local[0] ?? "";
     browser = await launchChrome({ args: [...CANVAS_FLAGS] });
   }, PATIENCE);
@@ -63,6 +72,11 @@ describe("in a page", () => {
   });
 
   const open = (page: string): Promise<Visit> => visitPage(browser, `${address}${page}/`);
+
+  test("the pages are served under a strict policy", async () => {
+    const { headers } = await fetch(`${address}stream/`);
+    expect(headers.get("content-security-policy")).toBe(POLICY);
+  });
 
   test("text streams, and stops when asked to", async () => {
     const { page, until, text, errors } = await open("stream");
@@ -99,14 +113,15 @@ describe("in a page", () => {
     // No notes yet: a sentence, and a page that goes on.
     await until("output", (now) => now.includes("the text is empty"), PATIENCE);
     await fill("textarea", "water the ferns on monday. ".repeat(20));
-    await page.click("#learn:not(:disabled)");
+    await page.waitForSelector("#learn:not(:disabled)");
+    await page.click("#learn");
     await until("output", (now) => now.startsWith("Learnt"), PATIENCE);
     await page.reload();
     await until("output", (now) => now.startsWith("Back"), PATIENCE);
     expect(await page.$eval("textarea", ({ value }) => value)).toContain("ferns");
     await page.click("#write");
     await until("output", (now) => now.includes("the ferns"), PATIENCE);
-    await page.waitForSelector("#forget:not(:disabled)");
+    await page.waitForSelector("#forget:not(:disabled)", { timeout: PATIENCE });
     await page.click("#forget");
     await until("output", (now) => now === "Forgotten.", PATIENCE);
     await page.reload();

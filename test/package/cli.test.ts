@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { findChrome, findVulkan } from "../../scripts/chrome.ts";
 import { readCheckpoint } from "../../src/train/checkpoint.ts";
-import { installPackage, type Project } from "../support/package.ts";
+import { installPackage, PACK_TIMEOUT, type Project } from "../support/package.ts";
 
 const vulkan = findVulkan(await findChrome());
 const TINY = ["--width", "16", "--batch-size", "2", "--seq-length", "16", "--lr", "0.01", "--seed", "1"];
@@ -16,7 +16,7 @@ beforeAll(async () => {
   project = await installPackage();
   cli = join(project.folder, "node_modules/ostinato/dist/tools/cli.js");
   writeFileSync(join(project.folder, "corpus.txt"), "the rain in spain stays mainly in the plain. ".repeat(40));
-});
+}, PACK_TIMEOUT);
 
 interface Ended {
   readonly code: number | null;

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { publint } from "publint";
 import { formatMessage } from "publint/utils";
 import { beforeAll, describe, expect, test } from "vitest";
-import { installPackage, type Project, ROOT } from "../support/package.ts";
+import { installPackage, PACK_TIMEOUT, type Project, ROOT } from "../support/package.ts";
 
 const { bin: _, ...manifest } = JSON.parse(readFileSync(join(ROOT, "package.json"), "utf8"));
 const entries = Object.keys(manifest.exports).filter((name) => name !== "./package.json");
@@ -13,7 +13,7 @@ const specifier = (name: string) => name.replace(".", "ostinato");
 let project: Project;
 beforeAll(async () => {
   project = await installPackage();
-});
+}, PACK_TIMEOUT);
 
 test("the package needs no other at run time", () => {
   expect(manifest.dependencies).toBeUndefined();

@@ -8,6 +8,9 @@ import { promisify } from "node:util";
 export const ROOT = join(import.meta.dirname, "../..");
 const run = promisify(execFile);
 
+/** Milliseconds for a hook that installs the package, on a machine that does other things too. */
+export const PACK_TIMEOUT = 180_000;
+
 interface RunOptions {
   /** By default the project. */
   readonly cwd?: string;
