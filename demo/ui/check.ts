@@ -40,11 +40,11 @@ function sentenceOf(results: readonly CheckResult[], busy: boolean, total: numbe
   if (busy) return total ? `${results.length} of ${total} checked` : "The kernels compile.";
   if (results.length === 0) return "\u00a0";
   const wrong = results.filter(({ passed }) => !passed).map(({ name }) => name);
-  const all =
-    results.length === total ? `All ${total} checks are right` : `${results.length} of ${total} checks are right`;
-  return wrong.length === 0
-    ? `${all}: this GPU computes what the equations say.`
-    : `Wrong here: ${wrong.join(", ")}. Do not trust what this GPU learns; update its driver, or use another browser.`;
+  if (wrong.length > 0)
+    return `Wrong here: ${wrong.join(", ")}. Do not trust what this GPU learns; update its driver, or use another browser.`;
+  return results.length === total
+    ? `All ${total} checks are right: this GPU computes what the equations say.`
+    : `Stopped after ${results.length} of ${total} checks, all of them right.`;
 }
 
 const share = (error: number | null): string =>

@@ -135,7 +135,7 @@ test("a visitor sees what was likely, branches, looks inside, checks the GPU; ax
   await page.click("#check-start");
   await until("#check-verdict", (now) => /^[2-9]\d* of \d\d checked$/.test(now), PATIENCE);
   await page.click("#check-start");
-  await until("#check-verdict", (now) => / checks are right/.test(now), PATIENCE);
+  await until("#check-verdict", (now) => /^Stopped after \d+ of \d\d checks, all of them right\.$/.test(now), PATIENCE);
   await page.click("#check-details summary");
   expect((await textsOf(visitor, "#checks tr td:nth-child(4)")).every((verdict) => verdict === "right")).toBe(true);
   await page.click("#check-copy");
