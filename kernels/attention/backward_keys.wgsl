@@ -2,7 +2,7 @@
 // p_ij = exp(s_ij - m_i) / l_i, dp_ij = dy_i v_j, ds_ij = p_ij (dp_ij - delta_i), dk_j = scale sum_i ds_ij q_i,
 // dv_j = sum_i p_ij dy_i. Each is summed in a fixed order, over the heads of a group too, so results repeat bit by bit.
 // Shapes: as in forward.wgsl; dy as y, dk as k and dv as v, from dv_first on where one tensor holds both.
-// Dispatch: x = ceil(Tk / (4 HEIGHT)) tiles of keys, y = H / group, z = B. A workgroup has a tile and goes
+// Dispatch: x = tiles of 4 HEIGHT keys, all or some of them, y = H / group, z = B. A workgroup has a tile and goes
 // through the rows of the other kind in steps of OTHERS; an invocation works on rows y, y + HEIGHT, ... (4) of the
 // tile: on 4 x 4 scores, then on COLUMNS vectors of each row's gradient.
 // Source: Dao, FlashAttention-2, https://arxiv.org/abs/2307.08691, algorithm 2.
@@ -14,7 +14,9 @@ override OTHERS: u32 = 8u;           // rows of a step: a multiple of 4, at most
 alias word = vec4f;                  // f32 with ELEMENTS
 override ELEMENTS: bool = false;
 override MASK: u32 = 0u;             // what mask holds: 0 nothing, 1 a count of keys a sequence, 2 a flag a key
-override SLOPES: bool = false;
+override BIAS: u32 = 0u;             // what bias holds: 0 nothing, 1 a slope a head, 2 a value a score
+
+const HIDDEN = -1e30;                // score of a key that is not seen
 
 struct Params {
   heads: u32,      // H
@@ -23,10 +25,12 @@ struct Params {
   size: u32,       // D
   vectors: u32,    // D / 4, rounded up
   group: u32,      // query heads a key head
+  tile: u32,       // the first of this launch
   left: i32,
   right: i32,
   scale: f32,
   dv_first: u32,
+  bias_steps: vec2u,   // elements from batch to batch and head to head of a bias; 0 where it is shared
   q_steps: vec4u,
   k_steps: vec4u,
   v_steps: vec4u,
@@ -38,7 +42,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> k: array<word>;          // (B, H / group, Tk, D)
 @group(0) @binding(3) var<storage, read> v: array<word>;          // (B, H / group, Tk, D)
 @group(0) @binding(4) var<storage, read> mask: array<u32>;        // (B) or (B, Tk)
-@group(0) @binding(5) var<storage, read> slopes: array<f32>;      // (H)
+@group(0) @binding(5) var<storage, read> bias: array<f32>;        // (H), or (B or 1, H or 1, Tq, Tk)
 @group(0) @binding(6) var<storage, read> dy: array<word>;         // (B, H, Tq, D)
 @group(0) @binding(7) var<storage, read> row: array<vec4f>;       // (B, H, Tq) of facts.wgsl
 @group(0) @binding(8) var<storage, read_write> dkv: array<f32>;   // (B, H / group, Tk, D), twice
@@ -170,10 +174,28 @@ fn multiply_rows(lane_x: u32, lane_y: u32) -> Products {
   return result;
 }
 
+// Where the bias of a head begins.
+fn first_bias(batch: u32, head: u32) -> u32 {
+  return select(head, batch * params.bias_steps.x + head * params.bias_steps.y, BIAS == 2u);
+}
+
+// What is added to the scores of four keys with the query at a position; -inf becomes what a hidden key has.
+fn bias_of(first: u32, keys: vec4u, position: i32) -> vec4f {
+  if (BIAS == 1u) {
+    return -bias[first] * vec4f(abs(vec4i(keys) - position));
+  }
+  if (BIAS == 2u) {
+    let row = min(u32(position + i32(params.queries) - i32(params.keys)), params.queries - 1u);
+    let at = first + row * params.keys + min(keys, vec4u(params.keys - 1u));
+    return max(vec4f(bias[at.x], bias[at.y], bias[at.z], bias[at.w]), vec4f(HIDDEN));
+  }
+  return vec4f();
+}
+
 // p of a streamed row with the four rows of an invocation, from its scores; `ahead` is key minus position.
-fn weights(scores: vec4f, ahead: vec4i, slope: f32, most: vec4f, shrink: vec4f, kept: vec4<bool>) -> vec4f {
+fn weights(scores: vec4f, ahead: vec4i, most: vec4f, shrink: vec4f, kept: vec4<bool>) -> vec4f {
   let seen = (ahead <= vec4i(params.right)) & (ahead >= vec4i(-params.left)) & kept;
-  return select(vec4f(), exp_below(scores - slope * vec4f(abs(ahead)) - most) * shrink, seen);
+  return select(vec4f(), exp_below(scores - most) * shrink, seen);
 }
 
 // Stores weights of the lane's four streamed rows for the other lanes of its rows.
@@ -226,7 +248,7 @@ fn backward(
   let height = 4u * HEIGHT;
   let stride = OTHERS / 4u;
   let batch = group.z;
-  let first_row = group.x * height;
+  let first_row = (params.tile + group.x) * height;
   let start_k = params.k_steps.x + batch * params.k_steps.y + group.y * params.k_steps.z;
   let start_v = params.v_steps.x + batch * params.v_steps.y + group.y * params.v_steps.z;
   let count = count_keys(batch);
@@ -265,7 +287,7 @@ fn backward(
     let head = group.y * params.group + member;
     let start_q = params.q_steps.x + batch * params.q_steps.y + head * params.q_steps.z;
     let start_y = params.y_steps.x + batch * params.y_steps.y + head * params.y_steps.z;
-    let slope = select(0.0, slopes[head], SLOPES);
+    let start_bias = first_bias(batch, head);
     for (var tile = first; tile < last; tile += i32(OTHERS)) {
       for (var i = lane; i < OTHERS * params.vectors; i += lanes) {
         let r = u32(tile) + i / params.vectors;
@@ -289,7 +311,8 @@ fn backward(
           let r = u32(tile) + local.x + n * stride;
           let fact = row[(batch * params.heads + head) * params.queries + min(r, params.queries - 1u)];
           let ahead = vec4i(mine) - (i32(r) + shift);
-          p[n] = weights(products.scores[n], ahead, slope, vec4f(fact.x), vec4f(fact.y), kept & vec4<bool>(i32(r) < last));
+          let scores = products.scores[n] + bias_of(start_bias, mine, i32(r) + shift);
+          p[n] = weights(scores, ahead, vec4f(fact.x), vec4f(fact.y), kept & vec4<bool>(i32(r) < last));
           ds[n] = p[n] * (products.dp[n] - fact.z);
         }
         share_p(local.x, local.y, p);

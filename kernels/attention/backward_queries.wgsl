@@ -1,7 +1,7 @@
 // Gradient of attention (forward.wgsl) for q, with the scores computed again:
 // p_ij = exp(s_ij - m_i) / l_i, dp_ij = dy_i v_j, ds_ij = p_ij (dp_ij - delta_i), dq_i = scale sum_j ds_ij k_j.
 // Shapes: as in forward.wgsl; dy as y, dq as q.
-// Dispatch: x = ceil(Tq / (4 HEIGHT)) tiles of queries, last first, y = H, z = B. A workgroup has a tile and goes
+// Dispatch: x = tiles of 4 HEIGHT queries, all or some of them, last first, y = H, z = B. A workgroup has a tile and goes
 // through the rows of the other kind in steps of OTHERS; an invocation works on rows y, y + HEIGHT, ... (4) of the
 // tile: on 4 x 4 scores, then on COLUMNS vectors of each row's gradient.
 // Source: Dao, FlashAttention-2, https://arxiv.org/abs/2307.08691, algorithm 2.
@@ -13,7 +13,9 @@ override OTHERS: u32 = 8u;           // rows of a step: a multiple of 4, at most
 alias word = vec4f;                  // f32 with ELEMENTS
 override ELEMENTS: bool = false;
 override MASK: u32 = 0u;             // what mask holds: 0 nothing, 1 a count of keys a sequence, 2 a flag a key
-override SLOPES: bool = false;
+override BIAS: u32 = 0u;             // what bias holds: 0 nothing, 1 a slope a head, 2 a value a score
+
+const HIDDEN = -1e30;                // score of a key that is not seen
 
 struct Params {
   heads: u32,      // H
@@ -22,9 +24,11 @@ struct Params {
   size: u32,       // D
   vectors: u32,    // D / 4, rounded up
   group: u32,      // query heads a key head
+  tile: u32,       // the last of this launch
   left: i32,
   right: i32,
   scale: f32,
+  bias_steps: vec2u,   // elements from batch to batch and head to head of a bias; 0 where it is shared
   q_steps: vec4u,
   k_steps: vec4u,
   v_steps: vec4u,
@@ -36,7 +40,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> k: array<word>;         // (B, H / group, Tk, D)
 @group(0) @binding(3) var<storage, read> v: array<word>;         // (B, H / group, Tk, D)
 @group(0) @binding(4) var<storage, read> mask: array<u32>;       // (B) or (B, Tk)
-@group(0) @binding(5) var<storage, read> slopes: array<f32>;     // (H)
+@group(0) @binding(5) var<storage, read> bias: array<f32>;       // (H), or (B or 1, H or 1, Tq, Tk)
 @group(0) @binding(6) var<storage, read> dy: array<word>;        // (B, H, Tq, D)
 @group(0) @binding(7) var<storage, read> row: array<vec4f>;      // (B, H, Tq) of facts.wgsl
 @group(0) @binding(8) var<storage, read_write> dq: array<f32>;   // (B, H, Tq, D)
@@ -167,10 +171,28 @@ fn multiply_rows(lane_x: u32, lane_y: u32) -> Products {
   return result;
 }
 
+// Where the bias of a head begins.
+fn first_bias(batch: u32, head: u32) -> u32 {
+  return select(head, batch * params.bias_steps.x + head * params.bias_steps.y, BIAS == 2u);
+}
+
+// What is added to the scores of key j with four queries; -inf becomes what a hidden key has.
+fn bias_of(first: u32, j: u32, positions: vec4i) -> vec4f {
+  if (BIAS == 1u) {
+    return -bias[first] * vec4f(abs(vec4i(i32(j)) - positions));
+  }
+  if (BIAS == 2u) {
+    let rows = min(vec4u(positions + i32(params.queries) - i32(params.keys)), vec4u(params.queries - 1u));
+    let at = first + rows * params.keys + min(j, params.keys - 1u);
+    return max(vec4f(bias[at.x], bias[at.y], bias[at.z], bias[at.w]), vec4f(HIDDEN));
+  }
+  return vec4f();
+}
+
 // p of a streamed row with the four rows of an invocation, from its scores; `ahead` is key minus position.
-fn weights(scores: vec4f, ahead: vec4i, slope: f32, most: vec4f, shrink: vec4f, kept: vec4<bool>) -> vec4f {
+fn weights(scores: vec4f, ahead: vec4i, most: vec4f, shrink: vec4f, kept: vec4<bool>) -> vec4f {
   let seen = (ahead <= vec4i(params.right)) & (ahead >= vec4i(-params.left)) & kept;
-  return select(vec4f(), exp_below(scores - slope * vec4f(abs(ahead)) - most) * shrink, seen);
+  return select(vec4f(), exp_below(scores - most) * shrink, seen);
 }
 
 // Stores weights of the lane's four streamed rows for the other lanes of its rows.
@@ -196,7 +218,6 @@ fn weigh_ds(lane_y: u32, j: u32, d: u32) -> mat4x4f {
 @compute @workgroup_size(WIDTH, HEIGHT)
 fn backward(
   @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_id) local: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
@@ -206,7 +227,7 @@ fn backward(
   let stride = OTHERS / 4u;
   let batch = group.z;
   let head = group.y;
-  let first_row = (groups.x - 1u - group.x) * height;
+  let first_row = (params.tile - group.x) * height;
   let start_q = params.q_steps.x + batch * params.q_steps.y + head * params.q_steps.z;
   let start_k = params.k_steps.x + batch * params.k_steps.y + head / params.group * params.k_steps.z;
   let start_v = params.v_steps.x + batch * params.v_steps.y + head / params.group * params.v_steps.z;
@@ -233,7 +254,7 @@ fn backward(
 
   let mine = first_row + local.y + HEIGHT * vec4u(0u, 1u, 2u, 3u);
   let positions = vec4i(mine) + shift;
-  let slope = select(0.0, slopes[head], SLOPES);
+  let start_bias = first_bias(batch, head);
   // Rows past the end repeat the last one, and are not stored.
   let at_row = (batch * params.heads + head) * params.queries + min(mine, vec4u(params.queries - 1u));
   let facts_of = transpose(mat4x4f(row[at_row.x], row[at_row.y], row[at_row.z], row[at_row.w]));
@@ -259,7 +280,8 @@ fn backward(
       var ds = mat4x4f();
       for (var n = 0u; n < 4u; n++) {
         let j = u32(tile) + local.x + n * stride;
-        let p = weights(products.scores[n], vec4i(i32(j)) - positions, slope, facts_of[0], facts_of[1], vec4<bool>(is_kept(batch, j, last)));
+        let scores = products.scores[n] + bias_of(start_bias, j, positions);
+        let p = weights(scores, vec4i(i32(j)) - positions, facts_of[0], facts_of[1], vec4<bool>(is_kept(batch, j, last)));
         ds[n] = p * (products.dp[n] - facts_of[2]);
       }
       share_ds(local.x, local.y, ds);

@@ -4,7 +4,7 @@
 // memory for each eight keys, so that the code is the same for every D and no array is needed.
 // Shapes: q (B, H, Tq, D), k and v (B, H / group, Tk, D), y as q, each anywhere in a tensor: steps = (first, batch,
 // head, row), in words. A word is four elements, or one (ELEMENTS) where D or a step does not divide by four.
-// Dispatch: x = ceil(Tq / (4 LANES)), last queries first, y = H, z = B.
+// Dispatch: x = tiles of 4 LANES queries, all or some of them, last first, y = H, z = B.
 
 alias word = vec4f;                  // f32 with ELEMENTS
 alias stored = vec2u;                // u32 with ELEMENTS: keys and values are read as bits
@@ -13,7 +13,7 @@ override ELEMENTS: bool = false;
 override HALF: bool = false;         // keys and values are packed halves
 override RING: bool = false;         // keys and values lie in a ring
 override MASK: u32 = 0u;             // what mask holds: 0 nothing, 1 a count of keys a sequence, 2 a flag a key
-override SLOPES: bool = false;
+override BIAS: u32 = 0u;             // what bias holds: 0 nothing, 1 a slope a head, 2 a value a score
 
 const HIDDEN = -1e30;                // score of a key that is not seen
 const FLOOR = -1e29;                 // where the running maximum starts: exp(HIDDEN - FLOOR) = 0
@@ -24,11 +24,13 @@ struct Params {
   size: u32,       // D
   vectors: u32,    // D / 4, rounded up
   group: u32,      // query heads a key head
+  tile: u32,       // the last of this launch
   left: i32,
   right: i32,
   scale: f32,
   slot: u32,       // RING: where key 0 lies
   capacity: u32,   // RING: slots
+  bias_steps: vec2u,   // elements from batch to batch and head to head of a bias; 0 where it is shared
   q_steps: vec4u,
   k_steps: vec4u,
   v_steps: vec4u,
@@ -40,7 +42,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> k: array<stored>;        // (B, H / group, Tk, D)
 @group(0) @binding(3) var<storage, read> v: array<stored>;        // (B, H / group, Tk, D)
 @group(0) @binding(4) var<storage, read> mask: array<u32>;        // (B) or (B, Tk)
-@group(0) @binding(5) var<storage, read> slopes: array<f32>;      // (H)
+@group(0) @binding(5) var<storage, read> bias: array<f32>;        // (H), or (B or 1, H or 1, Tq, Tk)
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;     // (B, H, Tq, D)
 @group(0) @binding(7) var<storage, read_write> norms: array<vec2f>;   // (B, H, Tq) of (maximum, sum)
 
@@ -181,20 +183,38 @@ fn are_kept(batch: u32, j: vec4u, last: i32) -> vec4<bool> {
   );
 }
 
+// Where the bias of a head begins.
+fn first_bias(batch: u32, head: u32) -> u32 {
+  return select(head, batch * params.bias_steps.x + head * params.bias_steps.y, BIAS == 2u);
+}
+
+// What is added to the scores of key j with four queries; -inf becomes what a hidden key has.
+fn bias_of(first: u32, j: u32, positions: vec4i) -> vec4f {
+  if (BIAS == 1u) {
+    return -bias[first] * vec4f(abs(vec4i(i32(j)) - positions));
+  }
+  if (BIAS == 2u) {
+    let rows = min(vec4u(positions + i32(params.queries) - i32(params.keys)), vec4u(params.queries - 1u));
+    let at = first + rows * params.keys + min(j, params.keys - 1u);
+    return max(vec4f(bias[at.x], bias[at.y], bias[at.z], bias[at.w]), vec4f(HIDDEN));
+  }
+  return vec4f();
+}
+
 // Scores of key j with four queries, HIDDEN where they do not see it.
-fn hide(scores: vec4f, j: u32, positions: vec4i, slope: f32, kept: bool) -> vec4f {
+fn hide(scores: vec4f, j: u32, positions: vec4i, first: u32, kept: bool) -> vec4f {
   let ahead = vec4i(i32(j)) - positions;
   let seen = (ahead <= vec4i(params.right)) & (ahead >= vec4i(-params.left)) & vec4<bool>(kept);
-  return select(vec4f(HIDDEN), scores - slope * vec4f(abs(ahead)), seen);
+  return select(vec4f(HIDDEN), scores + bias_of(first, j, positions), seen);
 }
 
 // The same for four keys, one a column.
-fn hide_four(scores: mat4x4f, j: vec4u, positions: vec4i, slope: f32, kept: vec4<bool>) -> mat4x4f {
+fn hide_four(scores: mat4x4f, j: vec4u, positions: vec4i, first: u32, kept: vec4<bool>) -> mat4x4f {
   return mat4x4f(
-    hide(scores[0], j.x, positions, slope, kept.x),
-    hide(scores[1], j.y, positions, slope, kept.y),
-    hide(scores[2], j.z, positions, slope, kept.z),
-    hide(scores[3], j.w, positions, slope, kept.w),
+    hide(scores[0], j.x, positions, first, kept.x),
+    hide(scores[1], j.y, positions, first, kept.y),
+    hide(scores[2], j.z, positions, first, kept.z),
+    hide(scores[3], j.w, positions, first, kept.w),
   );
 }
 
@@ -219,7 +239,7 @@ fn forward(
 ) {
   let batch = group.z;
   let head = group.y;
-  let first_row = ((groups.x - 1u - group.x) * LANES + lane) * 4u;
+  let first_row = ((params.tile - group.x) * LANES + lane) * 4u;
   if (first_row < params.queries) {
     let start_k = params.k_steps.x + batch * params.k_steps.y + head / params.group * params.k_steps.z;
     let start_v = params.v_steps.x + batch * params.v_steps.y + head / params.group * params.v_steps.z;
@@ -229,7 +249,7 @@ fn forward(
     let at_y = params.y_steps.x + batch * params.y_steps.y + head * params.y_steps.z + inside * params.y_steps.w;
     let shift = i32(params.keys) - i32(params.queries);
     let positions = vec4i(inside) + shift;
-    let slope = select(0.0, slopes[head], SLOPES);
+    let start_bias = first_bias(batch, head);
 
     // Keys that some row sees: first <= j < last.
     let last = min(count_keys(batch), positions.w + params.right + 1);
@@ -259,8 +279,8 @@ fn forward(
         s0 += a * rows_of_keys(at_k0, d);
         s1 += a * rows_of_keys(at_k1, d);
       }
-      s0 = hide_four(s0, j0, positions, slope, kept0);
-      s1 = hide_four(s1, j1, positions, slope, kept1);
+      s0 = hide_four(s0, j0, positions, start_bias, kept0);
+      s1 = hide_four(s1, j1, positions, start_bias, kept1);
       let most = max(highest, max(max_of(s0), max_of(s1)));
       let fade = exp_below(highest - most);
       let p0 = exp_below_four(s0, most);

@@ -4,13 +4,15 @@
 // Without workgroup memory, for CPU emulations of a GPU, as direct.wgsl is of forward.wgsl. An invocation has four rows and
 // goes through those of the other kind eight at a time; its rows of the gradient are brought up to date in memory.
 // Shapes: as in backward_keys.wgsl.
-// Dispatch: x = ceil(Tk / (4 LANES)), y = H / group, z = B.
+// Dispatch: x = tiles of 4 LANES keys, all or some of them, y = H / group, z = B.
 
 alias word = vec4f;                  // f32 with ELEMENTS
 override LANES: u32 = 8u;            // invocations a workgroup, of four rows each
 override ELEMENTS: bool = false;
 override MASK: u32 = 0u;             // what mask holds: 0 nothing, 1 a count of keys a sequence, 2 a flag a key
-override SLOPES: bool = false;
+override BIAS: u32 = 0u;             // what bias holds: 0 nothing, 1 a slope a head, 2 a value a score
+
+const HIDDEN = -1e30;                // score of a key that is not seen
 
 struct Params {
   heads: u32,      // H
@@ -19,10 +21,12 @@ struct Params {
   size: u32,       // D
   vectors: u32,    // D / 4, rounded up
   group: u32,      // query heads a key head
+  tile: u32,       // the first of this launch
   left: i32,
   right: i32,
   scale: f32,
   dv_first: u32,
+  bias_steps: vec2u,   // elements from batch to batch and head to head of a bias; 0 where it is shared
   q_steps: vec4u,
   k_steps: vec4u,
   v_steps: vec4u,
@@ -34,7 +38,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> k: array<word>;          // (B, H / group, Tk, D)
 @group(0) @binding(3) var<storage, read> v: array<word>;          // (B, H / group, Tk, D)
 @group(0) @binding(4) var<storage, read> mask: array<u32>;        // (B) or (B, Tk)
-@group(0) @binding(5) var<storage, read> slopes: array<f32>;      // (H)
+@group(0) @binding(5) var<storage, read> bias: array<f32>;        // (H), or (B or 1, H or 1, Tq, Tk)
 @group(0) @binding(6) var<storage, read> dy: array<word>;         // (B, H, Tq, D)
 @group(0) @binding(7) var<storage, read> row: array<vec4f>;       // (B, H, Tq) of facts.wgsl
 @group(0) @binding(8) var<storage, read_write> dkv: array<f32>;   // (B, H / group, Tk, D), twice
@@ -152,25 +156,49 @@ fn are_kept(batch: u32, j: vec4u, last: i32) -> vec4<bool> {
   );
 }
 
+// Where the bias of a head begins.
+fn first_bias(batch: u32, head: u32) -> u32 {
+  return select(head, batch * params.bias_steps.x + head * params.bias_steps.y, BIAS == 2u);
+}
+
+// What is added to the scores of four keys with the query at a position; -inf becomes what a hidden key has.
+fn bias_of(first: u32, keys: vec4u, position: i32) -> vec4f {
+  if (BIAS == 1u) {
+    return -bias[first] * vec4f(abs(vec4i(keys) - position));
+  }
+  if (BIAS == 2u) {
+    let row = min(u32(position + i32(params.queries) - i32(params.keys)), params.queries - 1u);
+    let at = first + row * params.keys + min(keys, vec4u(params.keys - 1u));
+    return max(vec4f(bias[at.x], bias[at.y], bias[at.z], bias[at.w]), vec4f(HIDDEN));
+  }
+  return vec4f();
+}
+
 // p of four rows with one of the other kind, from its scores; `ahead` is key minus position.
-fn weights(scores: vec4f, ahead: vec4i, slope: f32, most: vec4f, shrink: vec4f, kept: vec4<bool>) -> vec4f {
+fn weights(scores: vec4f, ahead: vec4i, most: vec4f, shrink: vec4f, kept: vec4<bool>) -> vec4f {
   let seen = (ahead <= vec4i(params.right)) & (ahead >= vec4i(-params.left)) & kept;
-  return select(vec4f(), exp_below(scores - slope * vec4f(abs(ahead)) - most) * shrink, seen);
+  return select(vec4f(), exp_below(scores - most) * shrink, seen);
 }
 
 // Queries r with their facts, of which those before `last` exist; `mine` are the keys of the invocation.
-fn weights_queries(scores: mat4x4f, r: vec4u, last: u32, mine: vec4u, kept: vec4<bool>, slope: f32, facts: mat4x4f) -> mat4x4f {
+fn weights_queries(scores: mat4x4f, r: vec4u, last: u32, mine: vec4u, kept: vec4<bool>, first: u32, facts: mat4x4f) -> mat4x4f {
   let at = vec4i(r) + i32(params.keys) - i32(params.queries);
+  let s = mat4x4f(
+    scores[0] + bias_of(first, mine, at.x),
+    scores[1] + bias_of(first, mine, at.y),
+    scores[2] + bias_of(first, mine, at.z),
+    scores[3] + bias_of(first, mine, at.w),
+  );
   return mat4x4f(
-    weights(scores[0], vec4i(mine) - at.x, slope, vec4f(facts[0].x), vec4f(facts[1].x), kept & vec4<bool>(r.x < last)),
-    weights(scores[1], vec4i(mine) - at.y, slope, vec4f(facts[0].y), vec4f(facts[1].y), kept & vec4<bool>(r.y < last)),
-    weights(scores[2], vec4i(mine) - at.z, slope, vec4f(facts[0].z), vec4f(facts[1].z), kept & vec4<bool>(r.z < last)),
-    weights(scores[3], vec4i(mine) - at.w, slope, vec4f(facts[0].w), vec4f(facts[1].w), kept & vec4<bool>(r.w < last)),
+    weights(s[0], vec4i(mine) - at.x, vec4f(facts[0].x), vec4f(facts[1].x), kept & vec4<bool>(r.x < last)),
+    weights(s[1], vec4i(mine) - at.y, vec4f(facts[0].y), vec4f(facts[1].y), kept & vec4<bool>(r.y < last)),
+    weights(s[2], vec4i(mine) - at.z, vec4f(facts[0].z), vec4f(facts[1].z), kept & vec4<bool>(r.z < last)),
+    weights(s[3], vec4i(mine) - at.w, vec4f(facts[0].w), vec4f(facts[1].w), kept & vec4<bool>(r.w < last)),
   );
 }
 
 // p (dp - delta); 0 where p is 0, whatever dp of a masked value is.
-fn slopes_of(p: vec4f, dp: vec4f, delta: vec4f) -> vec4f {
+fn ds_of(p: vec4f, dp: vec4f, delta: vec4f) -> vec4f {
   return select(p * (dp - delta), vec4f(), p == vec4f());
 }
 
@@ -182,7 +210,7 @@ fn facts_of(r: vec4u) -> mat4x4f {
 @compute @workgroup_size(LANES)
 fn backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
   let batch = group.z;
-  let first_row = (group.x * LANES + lane) * 4u;
+  let first_row = ((params.tile + group.x) * LANES + lane) * 4u;
   if (first_row < params.keys) {
     let count = count_keys(batch);
     // Rows past the end repeat the last one, in all that they read and write.
@@ -206,7 +234,7 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
       let start_q = params.q_steps.x + batch * params.q_steps.y + head * params.q_steps.z;
       let start_dy = params.y_steps.x + batch * params.y_steps.y + head * params.y_steps.z;
       let start_row = (batch * params.heads + head) * params.queries;
-      let slope = select(0.0, slopes[head], SLOPES);
+      let start_bias = first_bias(batch, head);
       for (var tile = first; tile < last; tile += 8) {
         let r0 = u32(tile) + vec4u(0u, 1u, 2u, 3u);
         let r1 = r0 + 4u;
@@ -232,19 +260,19 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
         }
         let facts0 = facts_of(start_row + near);
         let facts1 = facts_of(start_row + far);
-        let p0 = weights_queries(s0, r0, u32(last), mine, kept, slope, facts0);
-        let p1 = weights_queries(s1, r1, u32(last), mine, kept, slope, facts1);
+        let p0 = weights_queries(s0, r0, u32(last), mine, kept, start_bias, facts0);
+        let p1 = weights_queries(s1, r1, u32(last), mine, kept, start_bias, facts1);
         let ds0 = transpose(params.scale * mat4x4f(
-          slopes_of(p0[0], dp0[0], vec4f(facts0[2].x)),
-          slopes_of(p0[1], dp0[1], vec4f(facts0[2].y)),
-          slopes_of(p0[2], dp0[2], vec4f(facts0[2].z)),
-          slopes_of(p0[3], dp0[3], vec4f(facts0[2].w)),
+          ds_of(p0[0], dp0[0], vec4f(facts0[2].x)),
+          ds_of(p0[1], dp0[1], vec4f(facts0[2].y)),
+          ds_of(p0[2], dp0[2], vec4f(facts0[2].z)),
+          ds_of(p0[3], dp0[3], vec4f(facts0[2].w)),
         ));
         let ds1 = transpose(params.scale * mat4x4f(
-          slopes_of(p1[0], dp1[0], vec4f(facts1[2].x)),
-          slopes_of(p1[1], dp1[1], vec4f(facts1[2].y)),
-          slopes_of(p1[2], dp1[2], vec4f(facts1[2].z)),
-          slopes_of(p1[3], dp1[3], vec4f(facts1[2].w)),
+          ds_of(p1[0], dp1[0], vec4f(facts1[2].x)),
+          ds_of(p1[1], dp1[1], vec4f(facts1[2].y)),
+          ds_of(p1[2], dp1[2], vec4f(facts1[2].z)),
+          ds_of(p1[3], dp1[3], vec4f(facts1[2].w)),
         ));
         let weights0 = transpose(p0);
         let weights1 = transpose(p1);

@@ -3,13 +3,15 @@
 // Without workgroup memory, for CPU emulations of a GPU, as direct.wgsl is of forward.wgsl. An invocation has four rows and
 // goes through those of the other kind eight at a time; its rows of the gradient are brought up to date in memory.
 // Shapes: as in backward_queries.wgsl.
-// Dispatch: x = ceil(Tq / (4 LANES)), last queries first, y = H, z = B.
+// Dispatch: x = tiles of 4 LANES queries, all or some of them, last first, y = H, z = B.
 
 alias word = vec4f;                  // f32 with ELEMENTS
 override LANES: u32 = 8u;            // invocations a workgroup, of four rows each
 override ELEMENTS: bool = false;
 override MASK: u32 = 0u;             // what mask holds: 0 nothing, 1 a count of keys a sequence, 2 a flag a key
-override SLOPES: bool = false;
+override BIAS: u32 = 0u;             // what bias holds: 0 nothing, 1 a slope a head, 2 a value a score
+
+const HIDDEN = -1e30;                // score of a key that is not seen
 
 struct Params {
   heads: u32,      // H
@@ -18,9 +20,11 @@ struct Params {
   size: u32,       // D
   vectors: u32,    // D / 4, rounded up
   group: u32,      // query heads a key head
+  tile: u32,       // the last of this launch
   left: i32,
   right: i32,
   scale: f32,
+  bias_steps: vec2u,   // elements from batch to batch and head to head of a bias; 0 where it is shared
   q_steps: vec4u,
   k_steps: vec4u,
   v_steps: vec4u,
@@ -32,7 +36,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> k: array<word>;         // (B, H / group, Tk, D)
 @group(0) @binding(3) var<storage, read> v: array<word>;         // (B, H / group, Tk, D)
 @group(0) @binding(4) var<storage, read> mask: array<u32>;       // (B) or (B, Tk)
-@group(0) @binding(5) var<storage, read> slopes: array<f32>;     // (H)
+@group(0) @binding(5) var<storage, read> bias: array<f32>;       // (H), or (B or 1, H or 1, Tq, Tk)
 @group(0) @binding(6) var<storage, read> dy: array<word>;        // (B, H, Tq, D)
 @group(0) @binding(7) var<storage, read> row: array<vec4f>;      // (B, H, Tq) of facts.wgsl
 @group(0) @binding(8) var<storage, read_write> dq: array<f32>;   // (B, H, Tq, D)
@@ -164,24 +168,48 @@ fn are_kept(batch: u32, j: vec4u, last: i32) -> vec4<bool> {
   );
 }
 
+// Where the bias of a head begins.
+fn first_bias(batch: u32, head: u32) -> u32 {
+  return select(head, batch * params.bias_steps.x + head * params.bias_steps.y, BIAS == 2u);
+}
+
+// What is added to the scores of key j with four queries; -inf becomes what a hidden key has.
+fn bias_of(first: u32, j: u32, positions: vec4i) -> vec4f {
+  if (BIAS == 1u) {
+    return -bias[first] * vec4f(abs(vec4i(i32(j)) - positions));
+  }
+  if (BIAS == 2u) {
+    let rows = min(vec4u(positions + i32(params.queries) - i32(params.keys)), vec4u(params.queries - 1u));
+    let at = first + rows * params.keys + min(j, params.keys - 1u);
+    return max(vec4f(bias[at.x], bias[at.y], bias[at.z], bias[at.w]), vec4f(HIDDEN));
+  }
+  return vec4f();
+}
+
 // p of four rows with one of the other kind, from its scores; `ahead` is key minus position.
-fn weights(scores: vec4f, ahead: vec4i, slope: f32, most: vec4f, shrink: vec4f, kept: vec4<bool>) -> vec4f {
+fn weights(scores: vec4f, ahead: vec4i, most: vec4f, shrink: vec4f, kept: vec4<bool>) -> vec4f {
   let seen = (ahead <= vec4i(params.right)) & (ahead >= vec4i(-params.left)) & kept;
-  return select(vec4f(), exp_below(scores - slope * vec4f(abs(ahead)) - most) * shrink, seen);
+  return select(vec4f(), exp_below(scores - most) * shrink, seen);
 }
 
 // The same for four of the other kind, one a column: keys j, of which some are kept.
-fn weights_keys(scores: mat4x4f, j: vec4u, positions: vec4i, slope: f32, facts: mat4x4f, kept: vec4<bool>) -> mat4x4f {
+fn weights_keys(scores: mat4x4f, j: vec4u, positions: vec4i, first: u32, facts: mat4x4f, kept: vec4<bool>) -> mat4x4f {
+  let s = mat4x4f(
+    scores[0] + bias_of(first, j.x, positions),
+    scores[1] + bias_of(first, j.y, positions),
+    scores[2] + bias_of(first, j.z, positions),
+    scores[3] + bias_of(first, j.w, positions),
+  );
   return mat4x4f(
-    weights(scores[0], vec4i(i32(j.x)) - positions, slope, facts[0], facts[1], vec4<bool>(kept.x)),
-    weights(scores[1], vec4i(i32(j.y)) - positions, slope, facts[0], facts[1], vec4<bool>(kept.y)),
-    weights(scores[2], vec4i(i32(j.z)) - positions, slope, facts[0], facts[1], vec4<bool>(kept.z)),
-    weights(scores[3], vec4i(i32(j.w)) - positions, slope, facts[0], facts[1], vec4<bool>(kept.w)),
+    weights(s[0], vec4i(i32(j.x)) - positions, facts[0], facts[1], vec4<bool>(kept.x)),
+    weights(s[1], vec4i(i32(j.y)) - positions, facts[0], facts[1], vec4<bool>(kept.y)),
+    weights(s[2], vec4i(i32(j.z)) - positions, facts[0], facts[1], vec4<bool>(kept.z)),
+    weights(s[3], vec4i(i32(j.w)) - positions, facts[0], facts[1], vec4<bool>(kept.w)),
   );
 }
 
 // p (dp - delta); 0 where p is 0, whatever dp of a masked value is.
-fn slopes_of(p: vec4f, dp: vec4f, delta: vec4f) -> vec4f {
+fn ds_of(p: vec4f, dp: vec4f, delta: vec4f) -> vec4f {
   return select(p * (dp - delta), vec4f(), p == vec4f());
 }
 
@@ -193,12 +221,11 @@ fn facts_of(r: vec4u) -> mat4x4f {
 @compute @workgroup_size(LANES)
 fn backward(
   @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
   let batch = group.z;
   let head = group.y;
-  let first_row = ((groups.x - 1u - group.x) * LANES + lane) * 4u;
+  let first_row = ((params.tile - group.x) * LANES + lane) * 4u;
   if (first_row < params.queries) {
     let start_k = params.k_steps.x + batch * params.k_steps.y + head / params.group * params.k_steps.z;
     let start_v = params.v_steps.x + batch * params.v_steps.y + head / params.group * params.v_steps.z;
@@ -207,7 +234,7 @@ fn backward(
     let at_q = params.q_steps.x + batch * params.q_steps.y + head * params.q_steps.z + inside * params.q_steps.w;
     let at_dy = params.y_steps.x + batch * params.y_steps.y + head * params.y_steps.z + inside * params.y_steps.w;
     let positions = vec4i(inside) + i32(params.keys) - i32(params.queries);
-    let slope = select(0.0, slopes[head], SLOPES);
+    let start_bias = first_bias(batch, head);
     let at_row = (batch * params.heads + head) * params.queries + inside;
     let facts = facts_of(at_row);
 
@@ -242,19 +269,19 @@ fn backward(
         dp0 += b * rows_v(at_v0, d);
         dp1 += b * rows_v(at_v1, d);
       }
-      let p0 = weights_keys(s0, j0, positions, slope, facts, kept0);
-      let p1 = weights_keys(s1, j1, positions, slope, facts, kept1);
+      let p0 = weights_keys(s0, j0, positions, start_bias, facts, kept0);
+      let p1 = weights_keys(s1, j1, positions, start_bias, facts, kept1);
       let ds0 = transpose(params.scale * mat4x4f(
-        slopes_of(p0[0], dp0[0], facts[2]),
-        slopes_of(p0[1], dp0[1], facts[2]),
-        slopes_of(p0[2], dp0[2], facts[2]),
-        slopes_of(p0[3], dp0[3], facts[2]),
+        ds_of(p0[0], dp0[0], facts[2]),
+        ds_of(p0[1], dp0[1], facts[2]),
+        ds_of(p0[2], dp0[2], facts[2]),
+        ds_of(p0[3], dp0[3], facts[2]),
       ));
       let ds1 = transpose(params.scale * mat4x4f(
-        slopes_of(p1[0], dp1[0], facts[2]),
-        slopes_of(p1[1], dp1[1], facts[2]),
-        slopes_of(p1[2], dp1[2], facts[2]),
-        slopes_of(p1[3], dp1[3], facts[2]),
+        ds_of(p1[0], dp1[0], facts[2]),
+        ds_of(p1[1], dp1[1], facts[2]),
+        ds_of(p1[2], dp1[2], facts[2]),
+        ds_of(p1[3], dp1[3], facts[2]),
       ));
       for (var d = 0u; d < params.vectors; d++) {
         let sum = kept_rows_k(at_k0, d, kept0) * ds0 + kept_rows_k(at_k1, d, kept1) * ds1;

@@ -2,12 +2,13 @@
 // over the keys j that query i sees, lse_i = log sum_j exp(s_ij). A row that sees no key gives 0. In place of lse stand
 // the row's maximum m and its sum l of exp(s - m): lse = m + log l, but that rounds away what a gradient needs.
 // Query i stands at position P_i = i + Tk - Tq (aligned to the last key) and sees P_i - left <= j <= P_i + right,
-// where right = 0 is causal; SLOPES adds -slope_h |P_i - j| to a score (ALiBi, https://arxiv.org/abs/2108.12409).
+// where right = 0 is causal; a bias is added to a score: a matrix, or with BIAS 1
+// -slope_h |P_i - j| (ALiBi, https://arxiv.org/abs/2108.12409).
 // Head h reads key head h / group. Scores are kept of one tile at a time: a maximum and a sum for each row are
 // brought up to date from tile to tile, and tiles that no row sees are never loaded.
 // Shapes: q (B, H, Tq, D), k and v (B, H / group, Tk, D), y as q, each anywhere in a tensor: steps = (first, batch,
 // head, row), in words. A word is four elements, or one (ELEMENTS) where D or a step does not divide by four.
-// Dispatch: x = ceil(Tq / (4 HEIGHT)) tiles of queries, last first, y = H, z = B. An invocation works on rows y,
+// Dispatch: x = tiles of 4 HEIGHT queries, all or some of them, last first, y = H, z = B. An invocation works on rows y,
 // y + HEIGHT, ... (4) of a tile: on a block of 4 x 4 scores, then on COLUMNS vectors of each row of y.
 // Source: Dao, FlashAttention-2, https://arxiv.org/abs/2307.08691, algorithm 1.
 
@@ -21,7 +22,7 @@ override ELEMENTS: bool = false;
 override HALF: bool = false;         // keys and values are packed halves
 override RING: bool = false;         // keys and values lie in a ring
 override MASK: u32 = 0u;             // what mask holds: 0 nothing, 1 a count of keys a sequence, 2 a flag a key
-override SLOPES: bool = false;
+override BIAS: u32 = 0u;             // what bias holds: 0 nothing, 1 a slope a head, 2 a value a score
 
 const HIDDEN = -1e30;                // score of a key that is not seen
 const FLOOR = -1e29;                 // where the running maximum starts: exp(HIDDEN - FLOOR) = 0
@@ -32,11 +33,13 @@ struct Params {
   size: u32,       // D
   vectors: u32,    // D / 4, rounded up
   group: u32,      // query heads a key head
+  tile: u32,       // the last of this launch
   left: i32,
   right: i32,
   scale: f32,
   slot: u32,       // RING: where key 0 lies
   capacity: u32,   // RING: slots
+  bias_steps: vec2u,   // elements from batch to batch and head to head of a bias; 0 where it is shared
   q_steps: vec4u,
   k_steps: vec4u,
   v_steps: vec4u,
@@ -48,7 +51,7 @@ struct Params {
 @group(0) @binding(2) var<storage, read> k: array<stored>;        // (B, H / group, Tk, D)
 @group(0) @binding(3) var<storage, read> v: array<stored>;        // (B, H / group, Tk, D)
 @group(0) @binding(4) var<storage, read> mask: array<u32>;        // (B) or (B, Tk)
-@group(0) @binding(5) var<storage, read> slopes: array<f32>;      // (H)
+@group(0) @binding(5) var<storage, read> bias: array<f32>;        // (H), or (B or 1, H or 1, Tq, Tk)
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;     // (B, H, Tq, D)
 @group(0) @binding(7) var<storage, read_write> norms: array<vec2f>;   // (B, H, Tq) of (maximum, sum)
 
@@ -157,11 +160,29 @@ fn scale_rows(rows: mat4x4f, by: vec4f) -> mat4x4f {
   return mat4x4f(rows[0] * by.x, rows[1] * by.y, rows[2] * by.z, rows[3] * by.w);
 }
 
+// Where the bias of a head begins.
+fn first_bias(batch: u32, head: u32) -> u32 {
+  return select(head, batch * params.bias_steps.x + head * params.bias_steps.y, BIAS == 2u);
+}
+
+// What is added to the scores of key j with four queries; -inf becomes what a hidden key has.
+fn bias_of(first: u32, j: u32, positions: vec4i) -> vec4f {
+  if (BIAS == 1u) {
+    return -bias[first] * vec4f(abs(vec4i(i32(j)) - positions));
+  }
+  if (BIAS == 2u) {
+    let rows = min(vec4u(positions + i32(params.queries) - i32(params.keys)), vec4u(params.queries - 1u));
+    let at = first + rows * params.keys + min(j, params.keys - 1u);
+    return max(vec4f(bias[at.x], bias[at.y], bias[at.z], bias[at.w]), vec4f(HIDDEN));
+  }
+  return vec4f();
+}
+
 // Scores of key j with four queries, HIDDEN where they do not see it.
-fn hide(scores: vec4f, j: u32, positions: vec4i, slope: f32, kept: bool) -> vec4f {
+fn hide(scores: vec4f, j: u32, positions: vec4i, first: u32, kept: bool) -> vec4f {
   let ahead = vec4i(i32(j)) - positions;
   let seen = (ahead <= vec4i(params.right)) & (ahead >= vec4i(-params.left)) & vec4<bool>(kept);
-  return select(vec4f(HIDDEN), scores - slope * vec4f(abs(ahead)), seen);
+  return select(vec4f(HIDDEN), scores + bias_of(first, j, positions), seen);
 }
 
 // Four keys' worth of four rows of y: p[n] holds the weights of key n, at is where its vector lies.
@@ -182,7 +203,7 @@ fn forward(
   let height = 4u * HEIGHT;
   let batch = group.z;
   let head = group.y;
-  let first_row = (groups.x - 1u - group.x) * height;
+  let first_row = (params.tile - group.x) * height;
   let start_q = params.q_steps.x + batch * params.q_steps.y + head * params.q_steps.z;
   let start_k = params.k_steps.x + batch * params.k_steps.y + head / params.group * params.k_steps.z;
   let start_v = params.v_steps.x + batch * params.v_steps.y + head / params.group * params.v_steps.z;
@@ -206,7 +227,7 @@ fn forward(
 
   let rows = first_row + local.y + HEIGHT * vec4u(0u, 1u, 2u, 3u);
   let positions = vec4i(rows) + shift;
-  let slope = select(0.0, slopes[head], SLOPES);
+  let start_bias = first_bias(batch, head);
   // Lanes that hold scores of a tile; key n of lane x is x + n stride.
   let stride = KEYS / 4u;
   var highest = vec4f(FLOOR);
@@ -248,10 +269,10 @@ fn forward(
       }
       let j = u32(tile) + local.x + stride * vec4u(0u, 1u, 2u, 3u);
       scores = mat4x4f(
-        hide(scores[0], j.x, positions, slope, is_kept(batch, j.x, last)),
-        hide(scores[1], j.y, positions, slope, is_kept(batch, j.y, last)),
-        hide(scores[2], j.z, positions, slope, is_kept(batch, j.z, last)),
-        hide(scores[3], j.w, positions, slope, is_kept(batch, j.w, last)),
+        hide(scores[0], j.x, positions, start_bias, is_kept(batch, j.x, last)),
+        hide(scores[1], j.y, positions, start_bias, is_kept(batch, j.y, last)),
+        hide(scores[2], j.z, positions, start_bias, is_kept(batch, j.z, last)),
+        hide(scores[3], j.w, positions, start_bias, is_kept(batch, j.w, last)),
       );
       partial[local.y * WIDTH + local.x] = max(max(scores[0], scores[1]), max(scores[2], scores[3]));
     }

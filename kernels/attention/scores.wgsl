@@ -7,7 +7,7 @@
 override LANES: u32 = 32u;           // invocations a row
 override ROWS: u32 = 2u;             // rows a workgroup
 override MASK: u32 = 0u;             // what mask holds: 0 nothing, 1 a count of keys a sequence, 2 a flag a key
-override SLOPES: bool = false;
+override BIAS: u32 = 0u;             // what bias holds: 0 nothing, 1 a slope a head, 2 a value a score
 
 const HIDDEN = -1e30;                // score of a key that is not seen
 const FLOOR = -1e29;                 // where the maximum starts: exp(HIDDEN - FLOOR) = 0
@@ -20,11 +20,12 @@ struct Params {
   left: i32,
   right: i32,
   scale: f32,
+  bias_steps: vec2u,   // elements from batch to batch and head to head of a bias; 0 where it is shared
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> mask: array<u32>;       // (B) or (B, Tk)
-@group(0) @binding(2) var<storage, read> slopes: array<f32>;     // (H)
+@group(0) @binding(2) var<storage, read> bias: array<f32>;       // (H), or (B or 1, H or 1, Tq, Tk)
 @group(0) @binding(3) var<storage, read_write> s: array<f32>;    // (B, H, Tq, Tk), becomes p
 @group(0) @binding(4) var<storage, read> p: array<f32>;          // (B, H, Tq, Tk)
 @group(0) @binding(5) var<storage, read_write> dp: array<f32>;   // (B, H, Tq, Tk), becomes ds
@@ -52,14 +53,30 @@ fn count_keys(batch: u32) -> i32 {
   return i32(params.keys);
 }
 
+// Where the bias of a head begins.
+fn first_bias(batch: u32, head: u32) -> u32 {
+  return select(head, batch * params.bias_steps.x + head * params.bias_steps.y, BIAS == 2u);
+}
+
+// What is added to the score of key j with a query; -inf becomes what a hidden key has.
+fn bias_of(first: u32, j: u32, query: u32) -> f32 {
+  if (BIAS == 1u) {
+    return -bias[first] * f32(abs(i32(j + params.queries) - i32(query + params.keys)));
+  }
+  if (BIAS == 2u) {
+    return max(bias[first + query * params.keys + j], HIDDEN);
+  }
+  return 0.0;
+}
+
 // s_ij, HIDDEN where it is not seen.
 fn score_of(row: u32, j: u32) -> f32 {
   let batch = row / params.queries / params.heads;
   let head = row / params.queries % params.heads;
-  let ahead = i32(j) - (i32(row % params.queries) + i32(params.keys) - i32(params.queries));
-  let slope = select(0.0, slopes[head], SLOPES);
+  let query = row % params.queries;
+  let ahead = i32(j + params.queries) - i32(query + params.keys);
   let seen = ahead <= params.right && ahead >= -params.left && is_kept(batch, j, count_keys(batch));
-  return select(HIDDEN, s[row * params.keys + j] * params.scale - slope * f32(abs(ahead)), seen);
+  return select(HIDDEN, s[row * params.keys + j] * params.scale + bias_of(first_bias(batch, head), j, query), seen);
 }
 
 @compute @workgroup_size(LANES, ROWS)

@@ -58,12 +58,16 @@ function optionsOf(on: Device, { window, scale, causal, lengths, keyMask, slopes
   };
 }
 
+const bitsOf = (results: readonly Tensor[]) =>
+  Promise.all(results.map(async (result) => new Uint32Array((await result.data()).buffer)));
+
 /** Values and gradients of both outputs against float64. */
 async function check(on: Device, form: Form, sizes: Sizes, sight: Sight = {}): Promise<void> {
   const { q, k, v, dout, dlse } = inputs(sizes);
   const expected = attentionRef(q, k, v, dout, sight, dlse);
   const leaves = [leaf(on, q), leaf(on, k), leaf(on, v)] as const;
-  const { out, lse } = attentionWithLse(...leaves, { ...optionsOf(on, sight), form });
+  const bias = sight.bias ? leaf(on, sight.bias) : null;
+  const { out, lse } = attentionWithLse(...leaves, { ...optionsOf(on, sight), bias, form });
   // A row without keys has no finite lse to differentiate.
   const upstream = ref(dlse.shape, (i) => (Number.isFinite(expected.lse.data[i]) ? (dlse.data[i] as number) : 0));
   backward([out, lse], [upload(on, dout), upload(on, upstream)]);
@@ -73,6 +77,8 @@ async function check(on: Device, form: Form, sizes: Sizes, sight: Sight = {}): P
   for (const [i, name] of (["dq", "dk", "dv"] as const).entries()) {
     expectClose((await leaves[i]?.grad?.data()) ?? [], expected[name].data, { atol: 3e-5, what: `${name} of ${what}` });
   }
+  if (bias)
+    expectClose((await bias.grad?.data()) ?? [], expected.dbias?.data ?? [], { atol: 3e-5, what: `dbias of ${what}` });
 }
 
 /** A mask in which every fifth key is hidden. */
@@ -89,13 +95,20 @@ const EVERYTHING = {
   keyMask: holes(2, 45),
 } as const;
 
+/** A bias that hides some keys, and all of query 3. */
+const biasOf = (shape: readonly [number, number, number, number]) => {
+  const values = numbers(shape, -2, 2, 6).data;
+  const hides = (i: number) => i % 11 === 4 || Math.floor(i / shape[3]) % shape[2] === 3;
+  return ref(shape, (i) => (hides(i) ? Number.NEGATIVE_INFINITY : (values[i] as number)));
+};
+
 describe.each(FORMS)("%s", (form) => {
   test("vectors: grouped heads, ALiBi, a window, a mask with holes, more keys than queries", async () => {
     await check(modest, form, MANY, EVERYTHING);
   });
 
   test("elements: an odd head size, lengths, more queries than keys", async () => {
-    await check(modest, form, [3, 2, 2, 21, 17, 7], { lengths: [17, 5, 0] });
+    await check(modest, form, [3, 2, 2, 21, 17, 7], { lengths: [17, 5, 0], bias: biasOf([1, 2, 21, 17]) });
     await check(modest, form, [1, 1, 1, 1, 1, 7], { lengths: [1] });
     await check(modest, form, [1, 3, 1, 9, 70, 7], { lengths: [66] });
   });
@@ -106,11 +119,27 @@ describe.each(FORMS)("%s", (form) => {
       const leaves = [leaf(modest, q), leaf(modest, k), leaf(modest, v)] as const;
       const out = attention(...leaves, { ...optionsOf(modest, EVERYTHING), form });
       backward(out, upload(modest, dout));
-      return Promise.all(
-        [out, ...leaves.map((x) => x.grad as Tensor)].map(async (x) => new Uint32Array((await x.data()).buffer)),
-      );
+      return bitsOf([out, ...leaves.map((x) => x.grad as Tensor)]);
     };
     expect(await run()).toEqual(await run());
+  });
+
+  test("the same bits from one launch and from one for every tile", async () => {
+    const { q, k, v, dout } = inputs([1, 2, 1, 70, 75, 8]);
+    const bias = biasOf([1, 1, 70, 75]);
+    const run = async (launchWork?: number) => {
+      const leaves = [leaf(modest, q), leaf(modest, k), leaf(modest, v), leaf(modest, bias)] as const;
+      const before = modest.stats.dispatches;
+      const options = { causal: true, bias: leaves[3], form, ...(launchWork && { launchWork }) };
+      const out = attention(leaves[0], leaves[1], leaves[2], options);
+      backward(out, upload(modest, dout));
+      const bits = await bitsOf([out, ...leaves.map((leaf) => leaf.grad as Tensor)]);
+      return { bits, launches: modest.stats.dispatches - before };
+    };
+    const [whole, cut] = [await run(), await run(1)];
+    expect(cut.bits).toEqual(whole.bits);
+    // Each of the four kernels has at least two tiles.
+    expect(cut.launches - whole.launches).toBeGreaterThanOrEqual(4);
   });
 
   test("O03, O14: rows that see nothing, and the diagonal ends at the last key", async () => {
@@ -213,6 +242,12 @@ test("the naive way gives the same", async () => {
   expectClose(await out.data(), expected.out.data);
   for (const [i, name] of (["dq", "dk", "dv"] as const).entries())
     expectClose((await leaves[i]?.grad?.data()) ?? [], expected[name].data, { atol: 3e-5, what: name });
+
+  const bias = biasOf([2, 1, 33, 45]);
+  const biased = naiveAttention(upload(device, q), upload(device, k), upload(device, v), {
+    bias: upload(device, bias),
+  });
+  expectClose(await biased.data(), attentionRef(q, k, v, dout, { bias }).out.data, { what: "with a bias" });
 });
 
 test("O11: no keys, no queries, no batch", async () => {

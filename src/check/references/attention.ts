@@ -8,6 +8,8 @@ export interface Sight {
   readonly lengths?: readonly number[];
   readonly keyMask?: readonly (readonly number[])[];
   readonly slopes?: readonly number[];
+  /** [B or 1, H or 1, Tq, Tk] */
+  readonly bias?: Ref;
 }
 
 /** Attention and its gradients in float64, for q [B, H, Tq, D], k and v [B, Hkv, Tk, D], with every option. */
@@ -29,6 +31,10 @@ export function attentionRef(q: Ref, k: Ref, v: Ref, dout: Ref, sight: Sight = {
     if ((left >= 0 && j < P - left) || (right >= 0 && j > P + right)) return false;
     return j < (sight.lengths?.[b] ?? Tk) && (sight.keyMask?.[b]?.[j] ?? 1) !== 0;
   };
+  const share = (b: number, h: number) => [b % (sight.bias?.shape[0] ?? 1), h % (sight.bias?.shape[1] ?? 1)] as const;
+  const added = (b: number, h: number, i: number, j: number) =>
+    sight.bias ? at(sight.bias, [...share(b, h), i, j]) : 0;
+  const dbias = sight.bias ? zeros(sight.bias) : null;
   const dot = (f: (d: number) => number) => Array.from({ length: D }, (_, d) => f(d)).reduce((a, b) => a + b, 0);
   for (let b = 0; b < B; b++)
     for (let h = 0; h < H; h++)
@@ -36,9 +42,10 @@ export function attentionRef(q: Ref, k: Ref, v: Ref, dout: Ref, sight: Sight = {
         const g = Math.floor(h / (H / Hkv));
         const keys = Array.from({ length: Tk }, (_, j) => j).filter((j) => sees(b, i, j));
         if (keys.length === 0) continue;
-        const bias = (j: number) => -(sight.slopes?.[h] ?? 0) * Math.abs(i + Tk - Tq - j);
+        const bias = (j: number) => -(sight.slopes?.[h] ?? 0) * Math.abs(i + Tk - Tq - j) + added(b, h, i, j);
         const scores = keys.map((j) => scale * dot((d) => at(q, [b, h, i, d]) * at(k, [b, g, j, d])) + bias(j));
         const most = Math.max(...scores);
+        if (most === Number.NEGATIVE_INFINITY) continue;
         const L = most + Math.log(scores.reduce((sum, s) => sum + Math.exp(s - most), 0));
         lse.data[(b * H + h) * Tq + i] = L;
         const p = scores.map((s) => Math.exp(s - L));
@@ -48,7 +55,9 @@ export function attentionRef(q: Ref, k: Ref, v: Ref, dout: Ref, sight: Sight = {
         const delta = dot((d) => at(dout, [b, h, i, d]) * at(out, [b, h, i, d])) - (dlse ? at(dlse, [b, h, i]) : 0);
         keys.forEach((j, n) => {
           const dp = dot((d) => at(dout, [b, h, i, d]) * at(v, [b, g, j, d]));
-          const ds = scale * (p[n] as number) * (dp - delta);
+          const change = (p[n] as number) * (dp - delta);
+          if (dbias) add(dbias, [...share(b, h), i, j], change);
+          const ds = scale * change;
           for (let d = 0; d < D; d++) {
             add(dq, [b, h, i, d], ds * at(k, [b, g, j, d]));
             add(dk, [b, g, j, d], ds * at(q, [b, h, i, d]));
@@ -56,7 +65,7 @@ export function attentionRef(q: Ref, k: Ref, v: Ref, dout: Ref, sight: Sight = {
           }
         });
       }
-  return { out, lse, dq, dk, dv };
+  return { out, lse, dq, dk, dv, dbias };
 }
 
 /** [B, H, T, D] <-> [B, T, H, D]. */

@@ -6,9 +6,11 @@ import { ELEMENT_BYTES } from "../../tensor/dtype.ts";
 import { sameShape, show } from "../../tensor/shape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats } from "../check.ts";
+import { placeOf } from "../wkv/place.ts";
 import { constantsOf, launchBackward, launchForward } from "./launch.ts";
 import { type AttentionOptions, type Plan, planOf, type Steps } from "./plan.ts";
 
+/** Options of `attention`. */
 export interface LaidOutOptions extends AttentionOptions {
   /** Order of the axes of q, k, v and the result; BTHD is what a projection leaves, [B, T, C], with C split into heads. Default BHTD. */
   readonly layout?: "BHTD" | "BTHD";
@@ -46,14 +48,17 @@ function attend(op: string, q: Tensor, k: Tensor, v: Tensor, options: LaidOutOpt
   launchForward(plan, { q, k, v }, out, norms);
   const lse = wantsLse ? lseOf(norms) : null;
   const saved = [q, k, v, out, norms, ...constantsOf(plan, q)] as const;
+  const { bias } = plan;
   const outputs = lse ? [out, lse] : [out];
-  record(op, outputs, [q, k, v], saved, ([dout, dlse = null], sink, [q, k, v, y, norms, mask, slopes]) => {
+  const inputs = bias ? [q, k, v, bias] : [q, k, v];
+  record(op, outputs, inputs, saved, ([dout, dlse = null], sink, [q, k, v, y, norms, mask, constant]) => {
     const dy = dout ?? zeros(device, q.shape);
     const dq = sink.needs(0) ? empty(device, q.shape) : null;
     const pair = sink.needs(1) || sink.needs(2) ? pairLike(k) : null;
-    const gradients = { dy, dlse, dq, dkv: pair?.both ?? null, dvFirst: pair?.second ?? 0 };
-    launchBackward(plan, { q, k, v, y, norms, mask, slopes }, gradients);
-    return [dq, pair?.dk, pair?.dv];
+    const dbias = bias && sink.needs(3) ? placeOf(device, sink, 3, bias.shape) : null;
+    const gradients = { dy, dlse, dq, dkv: pair?.both ?? null, dvFirst: pair?.second ?? 0, dbias };
+    launchBackward(plan, { q, k, v, y, norms, mask, bias: constant }, gradients);
+    return [dq, pair?.dk, pair?.dv, ...(bias ? [dbias?.returned] : [])];
   });
   norms.dispose();
   return { out, lse };

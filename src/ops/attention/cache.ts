@@ -22,7 +22,7 @@ export interface CacheSizes {
  * went before is not part of it but a tensor that callers keep, so that a captured step can count on.
  */
 export interface KeyValueCache extends CacheSizes {
-  /** [2, B, Hkv, capacity, W], W being D rounded up to 4, or half as many u32 of packed halves. */
+  /** [2, B, Hkv, capacity, W], W being D rounded up to 4, or half as many words with the bits of two halves each. */
   readonly slots: Tensor;
   readonly half: boolean;
 }
@@ -41,7 +41,7 @@ export function createCache(
     if (!Number.isInteger(value) || value < 1)
       throw new ValueError(`createCache: ${name} is ${value} and must be a whole number of 1 or more`);
   }
-  return cacheOf(zeros(device, cacheShape(sizes, half), half ? "u32" : "f32"), sizes);
+  return cacheOf(zeros(device, cacheShape(sizes, half)), sizes, half);
 }
 
 /** Shape of the slots of a cache. */
@@ -49,9 +49,9 @@ export function cacheShape({ batch, keyHeads, size, capacity }: CacheSizes, half
   return [2, batch, keyHeads, capacity, wordsOf(size) * (half ? 2 : 4)];
 }
 
-/** A cache in a tensor of `cacheShape`: u32 holds packed halves. */
-export function cacheOf(slots: Tensor, sizes: CacheSizes): KeyValueCache {
-  return { ...sizes, slots, half: slots.dtype === "u32" };
+/** A cache in a tensor of `cacheShape`. Two halves in a word of f32 are never NaN or infinite: they are clamped. */
+export function cacheOf(slots: Tensor, sizes: CacheSizes, half = false): KeyValueCache {
+  return { ...sizes, slots, half };
 }
 
 /** Words of four elements in a row of a cache. */

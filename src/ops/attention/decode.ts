@@ -183,6 +183,8 @@ function launchDecode(
     );
   }
   const { window = capacity, slopes = null, splits = splitsFor(device, cache, heads) } = options;
+  if (!Number.isInteger(splits) || splits < 1)
+    throw new ValueError(`${op}: splits is ${splits} and must be a whole number of 1 or more`);
   if (slopes) checkSlopes(op, slopes, heads);
   const [left] = windowOf(op, { window, causal: true });
   const words = wordsOf(size);

@@ -1,3 +1,4 @@
+import biasKernel from "../../../kernels/attention/backward_bias.wgsl";
 import keysKernel from "../../../kernels/attention/backward_keys.wgsl";
 import queriesKernel from "../../../kernels/attention/backward_queries.wgsl";
 import directKernel from "../../../kernels/attention/direct.wgsl";
@@ -5,13 +6,17 @@ import directKeysKernel from "../../../kernels/attention/direct_keys.wgsl";
 import directQueriesKernel from "../../../kernels/attention/direct_queries.wgsl";
 import factsKernel from "../../../kernels/attention/facts.wgsl";
 import forwardKernel from "../../../kernels/attention/forward.wgsl";
+import type { Device } from "../../gpu/device.ts";
 import { empty } from "../../tensor/create.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import type { Form, Plan, Steps } from "./plan.ts";
+import { mostWorkOf, type Slice, slicesOf } from "./slices.ts";
 import { tileOf } from "./tiles.ts";
 
 /** What MASK says that the mask holds. */
 export const MASKS = { none: 0, lengths: 1, keys: 2 } as const;
+/** What BIAS says that the bias holds. */
+const BIASES = { none: 0, slopes: 1, scores: 2 } as const;
 /** Rows that an invocation of the direct kernels takes, and invocations of one of their workgroups. */
 const DIRECT_ROWS = 4;
 const DIRECT_LANES = 8;
@@ -25,7 +30,7 @@ function inElements({ size, q, k, v, y }: Plan): boolean {
 function settings(plan: Plan) {
   const elements = inElements(plan);
   const words = (steps: Steps) => steps.map((n) => (elements ? n : n / 4));
-  const { queries, keys, size, left, right, scale, lengths, keyMask, slopes } = plan;
+  const { queries, keys, size, left, right, scale } = plan;
   return {
     elements,
     params: {
@@ -37,6 +42,8 @@ function settings(plan: Plan) {
       left,
       right,
       scale,
+      tile: 0,
+      bias_steps: biasSteps(plan),
       q_steps: words(plan.q),
       k_steps: words(plan.k),
       v_steps: words(plan.v),
@@ -45,10 +52,24 @@ function settings(plan: Plan) {
     knobs: {
       ELEMENTS: elements,
       word: elements ? "f32" : "vec4f",
-      MASK: lengths ? MASKS.lengths : keyMask ? MASKS.keys : MASKS.none,
-      SLOPES: slopes !== null,
+      ...additions(plan),
     },
   };
+}
+
+/** Knobs of what hides keys and what is added to scores. */
+export function additions({ lengths, keyMask, slopes, bias }: Plan) {
+  return {
+    MASK: lengths ? MASKS.lengths : keyMask ? MASKS.keys : MASKS.none,
+    BIAS: slopes ? BIASES.slopes : bias ? BIASES.scores : BIASES.none,
+  };
+}
+
+/** Elements of a bias from batch to batch and from head to head; 0 where they share it. */
+export function biasSteps({ bias, queries, keys }: Plan): [batch: number, head: number] {
+  const [batches = 1, heads = 1] = bias?.shape ?? [];
+  const matrix = queries * keys;
+  return [batches === 1 ? 0 : heads * matrix, heads === 1 ? 0 : matrix];
 }
 
 /** An emulation's lanes gain nothing from sharing a tile. */
@@ -56,9 +77,9 @@ function formOf(plan: Plan, { device }: Tensor): Form {
   return plan.form ?? (device.software ? "direct" : "tiled");
 }
 
-/** The mask and the slopes for the kernels; any readable tensor fills the place of one that is not there. */
-export function constantsOf({ lengths, keyMask, slopes }: Plan, q: Tensor): [mask: Tensor, slopes: Tensor] {
-  return [lengths ?? keyMask ?? q, slopes ?? q];
+/** The mask and the bias or slopes for the kernels; any readable tensor fills the place of one that is not there. */
+export function constantsOf({ lengths, keyMask, slopes, bias }: Plan, q: Tensor): [mask: Tensor, bias: Tensor] {
+  return [lengths ?? keyMask ?? q, slopes ?? bias ?? q];
 }
 
 export interface Operands {
@@ -70,26 +91,28 @@ export interface Operands {
 /** Writes y, and the maximum and the sum (B, H, Tq, 2) of each row of scores. */
 export function launchForward(plan: Plan, { q, k, v }: Operands, y: Tensor, norms: Tensor): void {
   const { device } = q;
-  const { heads, batch, queries, ring, half } = plan;
+  const { heads, batch, ring, half } = plan;
+  const most = mostWorkOf(plan, device);
   const { elements, params: common, knobs: base } = settings(plan);
-  const [mask, slopes] = constantsOf(plan, q);
-  const buffers = { q, k, v, y, norms, mask, slopes };
+  const [mask, bias] = constantsOf(plan, q);
+  const buffers = { q, k, v, y, norms, mask, bias };
   const params = { ...common, slot: ring?.slot ?? 0, capacity: ring?.capacity ?? 1 };
   const knobs = { ...base, stored: elements ? "u32" : "vec2u", HALF: half, RING: ring !== null };
   if (formOf(plan, q) === "direct") {
-    const groups = [Math.ceil(queries / (DIRECT_ROWS * DIRECT_LANES)), heads, batch] as const;
-    device.dispatch(directKernel, "forward", buffers, params, groups, { ...knobs, LANES: DIRECT_LANES });
+    const lanes = { ...knobs, LANES: DIRECT_LANES };
+    for (const slice of slicesOf(plan, { rows: "queries", height: DIRECT_ROWS * DIRECT_LANES, products: 2 }, most))
+      device.dispatch(directKernel, "forward", buffers, backwards(params, slice), [slice.count, heads, batch], lanes);
     return;
   }
   const { WIDTH, HEIGHT, COLUMNS, others } = tileOf(device, "forward", plan.size);
-  const groups = [Math.ceil(queries / (4 * HEIGHT)), heads, batch] as const;
-  device.dispatch(forwardKernel, "forward", buffers, params, groups, {
-    ...knobs,
-    WIDTH,
-    HEIGHT,
-    COLUMNS,
-    KEYS: others,
-  });
+  const tile = { ...knobs, WIDTH, HEIGHT, COLUMNS, KEYS: others };
+  for (const slice of slicesOf(plan, { rows: "queries", height: 4 * HEIGHT, products: 2 }, most))
+    device.dispatch(forwardKernel, "forward", buffers, backwards(params, slice), [slice.count, heads, batch], tile);
+}
+
+/** Tiles of queries run from the last to the first, because under a causal mask those have the most to do. */
+function backwards<P>(params: P, { first, count }: Slice) {
+  return { ...params, tile: first + count - 1 };
 }
 
 export interface Saved extends Operands {
@@ -98,7 +121,7 @@ export interface Saved extends Operands {
   readonly norms: Tensor;
   /** As `constantsOf` made them. */
   readonly mask: Tensor;
-  readonly slopes: Tensor;
+  readonly bias: Tensor;
 }
 
 /** The gradients that come in, and room for those that are wanted. */
@@ -110,13 +133,25 @@ export interface Gradients {
   /** Holds dk, laid out as k, and from element `dvFirst` on dv, laid out as v. */
   readonly dkv: Tensor | null;
   readonly dvFirst: number;
+  /** Of the shape of the bias; written, or added to. */
+  readonly dbias?: { readonly grad: Tensor; readonly accumulate: boolean } | null;
 }
 
-/** Writes the gradients of q, and of k and v. */
-export function launchBackward(plan: Plan, saved: Saved, { dy, dlse, dq, dkv, dvFirst }: Gradients): void {
-  const { q, k, v, y, norms, mask, slopes } = saved;
+function backwardTile(device: Device, size: number) {
+  const { WIDTH, HEIGHT, COLUMNS, others } = tileOf(device, "backward", size);
+  return { WIDTH, HEIGHT, COLUMNS, OTHERS: others };
+}
+
+/** Rows and columns that a workgroup of the bias's kernel has. */
+const BIAS_ROWS = 32;
+
+/** Writes the gradients of q, of k and v, and of the bias. */
+export function launchBackward(plan: Plan, saved: Saved, gradients: Gradients): void {
+  const { q, k, v, y, norms, mask, bias } = saved;
+  const { dy, dlse, dq, dkv, dvFirst, dbias = null } = gradients;
   const { device } = q;
   const { batch, heads, keyHeads, queries, keys } = plan;
+  const most = mostWorkOf(plan, device);
   const { elements, params: common, knobs } = settings(plan);
   const { ELEMENTS, word } = knobs;
   const facts = empty(device, [batch, heads, queries, 4]);
@@ -128,29 +163,38 @@ export function launchBackward(plan: Plan, saved: Saved, { dy, dlse, dq, dkv, dv
     [Math.ceil((batch * heads * queries) / 64)],
     { ELEMENTS, word, DLSE: dlse !== null },
   );
-  const buffers = { q, k, v, dy, mask, slopes, row: facts };
+  const buffers = { q, k, v, dy, mask, bias, row: facts };
   const params = { ...common, heads, dv_first: elements ? dvFirst : dvFirst / 4 };
-  if (formOf(plan, q) === "direct") {
-    const tiles = (count: number) => Math.ceil(count / (DIRECT_ROWS * DIRECT_LANES));
-    const lanes = { ...knobs, LANES: DIRECT_LANES };
-    if (dkv)
-      device.dispatch(directKeysKernel, "backward", { ...buffers, dkv }, params, [tiles(keys), keyHeads, batch], lanes);
-    if (dq)
+  const lanes = { ...knobs, LANES: DIRECT_LANES };
+  const tile = formOf(plan, q) === "direct" ? null : backwardTile(device, plan.size);
+  const tiled = tile && { ...knobs, ...tile };
+  const height = tile ? 4 * tile.HEIGHT : DIRECT_ROWS * DIRECT_LANES;
+  if (dkv)
+    for (const { first, count } of slicesOf(plan, { rows: "keys", height, products: 4 }, most)) {
+      const groups = [count, keyHeads, batch] as const;
+      const from = { ...params, tile: first };
+      if (tiled) device.dispatch(keysKernel, "backward", { ...buffers, dkv }, from, groups, tiled);
+      else device.dispatch(directKeysKernel, "backward", { ...buffers, dkv }, from, groups, lanes);
+    }
+  if (dq)
+    for (const slice of slicesOf(plan, { rows: "queries", height, products: 3 }, most)) {
+      const groups = [slice.count, heads, batch] as const;
+      const from = backwards(params, slice);
+      if (tiled) device.dispatch(queriesKernel, "backward", { ...buffers, dq }, from, groups, tiled);
+      else device.dispatch(directQueriesKernel, "backward", { ...buffers, dq }, from, groups, lanes);
+    }
+  if (dbias) {
+    const matrices = dbias.grad.shape.slice(0, 2) as [number, number];
+    const whole = { ...plan, left: keys + queries, right: keys + queries };
+    for (const { first, count } of slicesOf(whole, { rows: "queries", height: BIAS_ROWS, products: 2 }, most))
       device.dispatch(
-        directQueriesKernel,
+        biasKernel,
         "backward",
-        { ...buffers, dq },
-        params,
-        [tiles(queries), heads, batch],
-        lanes,
+        { ...buffers, dbias: dbias.grad },
+        { ...params, batch, matrices, tile: first },
+        [Math.ceil(keys / BIAS_ROWS), count, matrices[0] * matrices[1]],
+        { ...knobs, ADD: dbias.accumulate },
       );
-  } else {
-    const { WIDTH, HEIGHT, COLUMNS, others } = tileOf(device, "backward", plan.size);
-    const tiles = (count: number) => Math.ceil(count / (4 * HEIGHT));
-    const tile = { ...knobs, WIDTH, HEIGHT, COLUMNS, OTHERS: others };
-    if (dkv) device.dispatch(keysKernel, "backward", { ...buffers, dkv }, params, [tiles(keys), keyHeads, batch], tile);
-    if (dq)
-      device.dispatch(queriesKernel, "backward", { ...buffers, dq }, params, [tiles(queries), heads, batch], tile);
   }
   facts.dispose();
 }

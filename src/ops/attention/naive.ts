@@ -1,10 +1,11 @@
 import scoresKernel from "../../../kernels/attention/scores.wgsl";
 import { record } from "../../autograd/graph.ts";
+import { ValueError } from "../../gpu/errors.ts";
 import { empty } from "../../tensor/create.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { product } from "../product.ts";
 import { laidOut } from "./attention.ts";
-import { constantsOf, MASKS } from "./launch.ts";
+import { additions, biasSteps, constantsOf } from "./launch.ts";
 import type { AttentionOptions, Plan } from "./plan.ts";
 
 /**
@@ -21,6 +22,8 @@ export function naiveAttention(
   options: Omit<AttentionOptions, "form"> = {},
 ): Tensor<"f32"> {
   const plan = laidOut("naiveAttention", q, k, v, options);
+  if (plan.bias?.requiresGrad)
+    throw new ValueError("naiveAttention: its bias gets no gradient; detach() it, or use attention");
   const { device } = q;
   const { keys, size } = plan;
   const { rows, matrices } = matricesOf(plan);
@@ -68,24 +71,21 @@ function weightsOf(plan: Plan, q: Tensor, k: Tensor): Tensor<"f32"> {
   const { rows, matrices } = matricesOf(plan);
   const p = empty(device, [batch, heads, queries, keys]);
   product(device, { a: q, b: k, out: p, M: rows, N: keys, K: size, batch: matrices, transposeB: true });
-  const [mask, slopes] = constantsOf(plan, q);
+  const [mask, bias] = constantsOf(plan, q);
   const { params, groups, knobs } = launch(q, plan);
-  if (keys > 0) device.dispatch(scoresKernel, "forward", { s: p, mask, slopes }, params, groups, knobs);
+  if (keys > 0) device.dispatch(scoresKernel, "forward", { s: p, mask, bias }, params, groups, knobs);
   return p;
 }
 
-function launch(
-  { device }: Tensor,
-  { batch, heads, queries, keys, left, right, scale, lengths, keyMask, slopes }: Plan,
-) {
+function launch({ device }: Tensor, plan: Plan) {
+  const { batch, heads, queries, keys, left, right, scale } = plan;
   const rows = batch * heads * queries;
   const knobs = {
     // An emulation's barriers cost more than a lane's work.
     LANES: device.software ? 4 : 64,
     ROWS: device.software ? 8 : 1,
-    MASK: lengths ? MASKS.lengths : keyMask ? MASKS.keys : MASKS.none,
-    SLOPES: slopes !== null,
+    ...additions(plan),
   };
-  const params = { rows, heads, queries, keys, left, right, scale };
+  const params = { rows, heads, queries, keys, left, right, scale, bias_steps: biasSteps(plan) };
   return { params, groups: [Math.ceil(rows / knobs.ROWS)] as const, knobs };
 }

@@ -1,5 +1,5 @@
 import { record } from "../../autograd/graph.ts";
-import { ShapeError } from "../../gpu/errors.ts";
+import { ShapeError, ValueError } from "../../gpu/errors.ts";
 import { empty } from "../../tensor/create.ts";
 import { show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
@@ -7,6 +7,7 @@ import { checkFloats } from "../check.ts";
 import { constantsOf, launchBackward, launchForward } from "./launch.ts";
 import { type AttentionOptions, type Plan, planOf, type Steps } from "./plan.ts";
 
+/** Options of `attentionPacked`. */
 export interface PackedOptions extends AttentionOptions {
   /** Heads of k and v, Hkv; default as many as of q. */
   readonly keyHeads?: number;
@@ -22,15 +23,17 @@ export interface PackedOptions extends AttentionOptions {
  */
 export function attentionPacked(qkv: Tensor, heads: number, options: PackedOptions = {}): Tensor<"f32"> {
   const plan = packedPlan(qkv, heads, options);
+  if (plan.bias?.requiresGrad)
+    throw new ValueError("attentionPacked: its bias gets no gradient; detach() it, or use attention");
   const { device } = qkv;
   const out = empty(device, [plan.batch, plan.queries, heads * plan.size]);
   const norms = empty(device, [plan.batch, heads, plan.queries, 2]);
   launchForward(plan, { q: qkv, k: qkv, v: qkv }, out, norms);
   const saved = [qkv, out, norms, ...constantsOf(plan, qkv)] as const;
-  record("attentionPacked", [out], [qkv], saved, ([dy], _sink, [x, y, norms, mask, slopes]) => {
+  record("attentionPacked", [out], [qkv], saved, ([dy], _sink, [x, y, norms, mask, bias]) => {
     if (!dy) return [null];
     const dx = empty(device, x.shape);
-    launchBackward(plan, { q: x, k: x, v: x, y, norms, mask, slopes }, { dy, dlse: null, dq: dx, dkv: dx, dvFirst: 0 });
+    launchBackward(plan, { q: x, k: x, v: x, y, norms, mask, bias }, { dy, dlse: null, dq: dx, dkv: dx, dvFirst: 0 });
     return [dx];
   });
   norms.dispose();

@@ -6,6 +6,7 @@ import { checkFloats, checkWhole } from "../check.ts";
 /** Which kernels compute an attention: tiles in workgroup memory, or, for CPU emulations, each invocation by itself. */
 export type Form = "tiled" | "direct";
 
+/** What every form of attention takes: scale, and what a query may see. */
 export interface AttentionOptions {
   /** Query i of Tq sees key j of Tk only if j <= i + Tk - Tq: the last query sees every key. */
   readonly causal?: boolean;
@@ -22,8 +23,12 @@ export interface AttentionOptions {
   readonly keyMask?: Tensor | null;
   /** (H): ALiBi, adds -slope |P - j| to the scores. A constant: it gets no gradient. */
   readonly slopes?: Tensor | null;
+  /** (B or 1, H or 1, Tq, Tk): is added to the scores, -Infinity hides a key. Instead of slopes, not with them. */
+  readonly bias?: Tensor | null;
   /** Default: by device. */
   readonly form?: Form;
+  /** Multiplications of one launch, of which a long attention needs several; default: a fifth of a second's on a slow device. */
+  readonly launchWork?: number;
 }
 
 /** Where the rows (b, h, t) of an operand start, in elements: first + b batch + h head + t row. */
@@ -48,6 +53,7 @@ export interface Plan extends Sizes {
   readonly lengths: Tensor | null;
   readonly keyMask: Tensor | null;
   readonly slopes: Tensor | null;
+  readonly bias: Tensor | null;
   readonly q: Steps;
   readonly k: Steps;
   readonly v: Steps;
@@ -58,6 +64,8 @@ export interface Plan extends Sizes {
   readonly half: boolean;
   /** Null: by device. */
   readonly form: Form | null;
+  /** Null: by device. */
+  readonly launchWork: number | null;
 }
 
 /** No limit to a window; sums with positions stay inside i32. */
@@ -71,19 +79,23 @@ export function planOf(
   options: AttentionOptions,
   cache: Pick<Plan, "ring" | "half"> = { ring: null, half: false },
 ): Plan {
-  const { heads, keyHeads, batch, keys, size } = sizes;
+  const { heads, keyHeads, batch, queries, keys, size } = sizes;
   if (size === 0) throw new ShapeError(`${op}: the head size is 0; it must be at least 1`);
   if (keyHeads === 0 ? heads > 0 : heads % keyHeads !== 0) {
     throw new ShapeError(
       `${op}: ${heads} query heads do not divide into ${keyHeads} key heads; make the first a multiple of the second`,
     );
   }
-  const { lengths = null, keyMask = null, slopes = null } = options;
+  const { lengths = null, keyMask = null, slopes = null, bias = null, launchWork = null } = options;
   if (lengths && keyMask)
     throw new ValueError(`${op}: both lengths and keyMask were given; put the lengths into the mask`);
   if (lengths) checkMask(op, "lengths", lengths, [batch]);
   if (keyMask) checkMask(op, "keyMask", keyMask, [batch, keys]);
+  if (slopes && bias) throw new ValueError(`${op}: both slopes and bias were given; add the slopes into the bias`);
   if (slopes) checkSlopes(op, slopes, heads);
+  if (bias) checkBias(op, bias, [batch, heads, queries, keys]);
+  if (launchWork !== null && !(launchWork > 0))
+    throw new ValueError(`${op}: launchWork is ${launchWork}; give a number above 0, or leave it out`);
   const [left, right] = windowOf(op, options);
   return {
     ...sizes,
@@ -95,7 +107,9 @@ export function planOf(
     lengths,
     keyMask,
     slopes,
+    bias,
     form: options.form ?? null,
+    launchWork,
   };
 }
 
@@ -112,6 +126,17 @@ export function checkSlopes(op: string, slopes: Tensor, heads: number): void {
   if (!sameShape(slopes.shape, [heads]))
     throw new ShapeError(`${op}: slopes are ${show(slopes.shape)} and must be [${heads}], one a query head`);
   if (slopes.requiresGrad) throw new ValueError(`${op}: slopes get no gradient; detach() them`);
+}
+
+function checkBias(op: string, bias: Tensor, shape: readonly [number, number, number, number]): void {
+  checkFloats(op, bias);
+  const [batch, heads, ...matrix] = shape;
+  const [b = 0, h = 0] = bias.shape;
+  const fits = (b === batch || b === 1) && (h === heads || h === 1) && sameShape(bias.shape, [b, h, ...matrix]);
+  if (!fits)
+    throw new ShapeError(
+      `${op}: the bias is ${show(bias.shape)} and must be ${show(shape)}, or 1 in place of ${batch} or ${heads} where they share it`,
+    );
 }
 
 function checkMask(op: string, name: string, mask: Tensor, shape: readonly number[]): void {
