@@ -162,7 +162,7 @@ export class TransformerLanguageModel extends Module implements LanguageModel {
     const { numLayers } = this.config;
     const caches = Array.from({ length: numLayers }, (_, layer) => [
       cacheName(layer),
-      cacheShape(this.cacheSizes(batch)),
+      cacheShape(this.cacheSizes(batch), this.config.halfCache),
     ]);
     return zeroState(this.device, { ...Object.fromEntries(caches), [POSITION]: [batch] });
   }
@@ -181,6 +181,8 @@ export class TransformerLanguageModel extends Module implements LanguageModel {
 
   private step(tokens: Tensor, state: ModelState): Forward {
     const [batch = 0] = tokens.shape;
+    // Texts of unequal lengths are the caller's to count.
+    if (!Number.isNaN(state.seen)) this.checkRoom(state.seen, 1, false);
     const caches = this.cachesOf(state, batch);
     const position = state.tensors[POSITION] as Tensor<"f32">;
     const attend = (layer: number) =>
@@ -250,10 +252,11 @@ export class TransformerLanguageModel extends Module implements LanguageModel {
 
   private cachesOf({ tensors }: ModelState, batch: number) {
     const sizes = this.cacheSizes(batch);
-    const wanted = cacheShape(sizes);
+    const { halfCache } = this.config;
+    const wanted = cacheShape(sizes, halfCache);
     return this.trunk.blocks.map((_, layer) => {
       const slots = tensors[cacheName(layer)];
-      if (slots && sameShape(slots.shape, wanted)) return cacheOf(slots, sizes);
+      if (slots && sameShape(slots.shape, wanted)) return cacheOf(slots, sizes, halfCache);
       throw new ShapeError(
         `transformer: the state's ${cacheName(layer)} is ${slots ? show(slots.shape) : "missing"} instead of ${show(wanted)}; start from initialState(${batch})`,
       );

@@ -2,6 +2,7 @@ import { ValueError } from "../gpu/errors.ts";
 import { type Positions, positionKinds } from "../nn/positions.ts";
 import type { ModelConfig } from "./language.ts";
 
+/** Sizes and variants of a `TransformerLanguageModel`. */
 export interface TransformerConfig extends ModelConfig {
   readonly kind: "transformer";
   readonly channels: number;
@@ -14,11 +15,19 @@ export interface TransformerConfig extends ModelConfig {
   readonly positions: Positions;
   /** The head's weights are the embedding's, as in GPT-2: the default. Otherwise they are `lm_head.weight`. */
   readonly tiedHead: boolean;
+  /** Generation keeps keys and values as halves, in half the memory and to about three digits; arithmetic stays f32. Default false. */
+  readonly halfCache: boolean;
 }
 
 /** A configuration with what may be left out. @throws ValueError if it cannot be built */
 export function completeTransformer(given: ModelConfig): TransformerConfig {
-  const config = { dropout: 0, positions: "learned", tiedHead: true, ...given } as unknown as TransformerConfig;
+  const config = {
+    dropout: 0,
+    positions: "learned",
+    tiedHead: true,
+    halfCache: false,
+    ...given,
+  } as unknown as TransformerConfig;
   const { channels, heads, positions } = config;
   if (channels % heads !== 0) {
     throw new ValueError(

@@ -192,7 +192,7 @@ test("a captured step counts on by itself", async () => {
   }
 });
 
-test("refuses what does not fit, in one sentence", () => {
+test("refuses what does not fit, in one sentence, and leaves the cache as it is", async () => {
   const sizes = { batch: 1, keyHeads: 2, size: 8, capacity: 16 };
   const cache = createCache(device, sizes);
   const zero = tensor(device, [0], [1], "u32");
@@ -221,4 +221,8 @@ test("refuses what does not fit, in one sentence", () => {
   expect(() =>
     decodeAttention(empty(device, [1, 4, 4]), empty(device, [1, 2, 8]), empty(device, [1, 2, 8]), cache, zero),
   ).toThrow("q is [1, 4, 4] and must be [1, H, 8]");
+  expect(() => decodePacked(empty(device, [1, 64]), 4, cache, zero, { splits: 0 })).toThrow(
+    "splits is 0 and must be a whole number of 1 or more",
+  );
+  expect([...(await cache.slots.data())].every((value) => value === 0)).toBe(true);
 });

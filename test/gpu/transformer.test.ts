@@ -7,7 +7,6 @@ import type { LanguageModel, ModelConfig } from "../../src/models/language.ts";
 import { createModel, modelKind } from "../../src/models/registry.ts";
 import type { ModelState } from "../../src/models/state.ts";
 import { TransformerLanguageModel } from "../../src/models/transformer.ts";
-import type { HostTensor } from "../../src/nn/module.ts";
 import { positionKinds, sinusoidalPositions } from "../../src/nn/positions.ts";
 import { crossEntropy } from "../../src/ops/crossEntropy.ts";
 import { reshape } from "../../src/ops/reshape.ts";
@@ -16,7 +15,7 @@ import { Random } from "../../src/tensor/philox.ts";
 import { scope } from "../../src/tensor/scope.ts";
 import { expectClose } from "../support/close.ts";
 import { getGpu } from "../support/device.ts";
-import { chunks, spreadWeights } from "../support/language.ts";
+import { chunks, piecesOf, spreadWeights, wholeOf } from "../support/language.ts";
 
 let device: Device;
 /** The same device with the launches that a real GPU gets. */
@@ -39,37 +38,6 @@ function modelOf(config: Partial<ModelConfig>, on = device): TransformerLanguage
 
 const tokensOf = (T: number, from = 5) =>
   Int32Array.from({ length: T }, (_, t) => (13 * t + (t % 7) + from) % VOCABULARY);
-
-/** Logits [T, V] of one text in the parallel form, alone. */
-async function wholeOf(model: LanguageModel, ids: Int32Array<ArrayBuffer>): Promise<Float32Array> {
-  const logits = scope(() => noGrad(() => model.forward(tensor(model.device, ids, [1, ids.length])).logits));
-  const values = await logits.data();
-  logits.dispose();
-  return values;
-}
-
-/** Logits [T, V] of one text from a state, in pieces; pieces of 1 through the decoder. */
-async function piecesOf(model: LanguageModel, ids: Int32Array<ArrayBuffer>, pieces: readonly number[]) {
-  const decoder = model.decoder();
-  let state = model.initialState(1);
-  const values: number[] = [];
-  let at = 0;
-  for (const length of pieces) {
-    const part = ids.slice(at, at + length);
-    const run = scope(() =>
-      length === 1
-        ? decoder.step(tensor(model.device, Uint32Array.from(part)), state)
-        : noGrad(() => model.forward(tensor(model.device, part, [1, length]), state)),
-    );
-    values.push(...(await run.logits.data()));
-    run.logits.dispose();
-    state.dispose();
-    state = run.state;
-    at += length;
-  }
-  state.dispose();
-  return values;
-}
 
 const agree = { atol: 1e-4, rtol: 0 };
 
@@ -255,25 +223,6 @@ test("what pages size has no end; a configuration that does not say is GPT-2's",
   old.dispose();
 });
 
-test("a head of its own gives what a tied one does while it holds the embedding", async () => {
-  const tied = modelOf({ contextLength: 8 });
-  const free = modelOf({ contextLength: 8, tiedHead: false });
-  const weights = await tied.stateDict();
-  const table = weights.get("transformer.wte.weight") as HostTensor;
-  free.loadStateDict(new Map([...weights, ["lm_head.weight", table]]));
-  const ids = tokensOf(8);
-  const expected = await wholeOf(tied, ids);
-  expectClose(await wholeOf(free, ids), expected, agree);
-  const doubled = { ...table, values: table.values.map((x) => 2 * x) };
-  free.loadStateDict(new Map([...weights, ["lm_head.weight", doubled]]));
-  expectClose(
-    await wholeOf(free, ids),
-    expected.map((x) => 2 * x),
-    agree,
-  );
-  for (const model of [tied, free]) model.dispose();
-});
-
 test("sinusoidal positions are those of the paper", async () => {
   const table = await sinusoidalPositions(device, 50, 7).data();
   const angle = 37 / 10_000 ** (4 / 7);
@@ -297,6 +246,10 @@ test("refuses what does not fit, in one sentence", () => {
   expect(() => model.forward(ids(9))).toThrow("transformer: 0 + 9 tokens are more than its 8 positions");
   const read = noGrad(() => model.forward(ids(6), state)).state;
   expect(() => model.forward(ids(3), read)).toThrow("6 + 3 tokens are more than its 8 positions");
+  const full = noGrad(() => model.forward(ids(2), read)).state;
+  expect(() => model.decoder().step(tensor(device, new Uint32Array([3])), full)).toThrow(
+    "8 + 1 tokens are more than its 8 positions",
+  );
   expect(() => model.forward(ids(3), other)).toThrow(
     "the state's cache0 is [2, 2, 2, 8, 4] instead of [2, 1, 2, 8, 4]; start from initialState(1)",
   );
@@ -307,5 +260,5 @@ test("refuses what does not fit, in one sentence", () => {
   expect(() => model.forward(ids(1), state, { lengths: tensor(device, [2, 2], [2], "u32") })).toThrow(
     "lengths are [2] and must be [1]",
   );
-  for (const own of [read, unequal, state, other, model]) own.dispose();
+  for (const own of [read, full, unequal, state, other, model]) own.dispose();
 });

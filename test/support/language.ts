@@ -38,3 +38,34 @@ export async function feed(model: LanguageModel, ids: Int32Array<ArrayBuffer>, p
   state.dispose();
   return { values, last };
 }
+
+/** Logits [T, V] of one text in the parallel form, alone. */
+export async function wholeOf(model: LanguageModel, ids: Int32Array<ArrayBuffer>): Promise<Float32Array> {
+  const logits = scope(() => noGrad(() => model.forward(tensor(model.device, ids, [1, ids.length])).logits));
+  const values = await logits.data();
+  logits.dispose();
+  return values;
+}
+
+/** Logits [T, V] of one text from a state, in pieces; pieces of 1 through the decoder. */
+export async function piecesOf(model: LanguageModel, ids: Int32Array<ArrayBuffer>, pieces: readonly number[]) {
+  const decoder = model.decoder();
+  let state = model.initialState(1);
+  const values: number[] = [];
+  let at = 0;
+  for (const length of pieces) {
+    const part = ids.slice(at, at + length);
+    const run = scope(() =>
+      length === 1
+        ? decoder.step(tensor(model.device, Uint32Array.from(part)), state)
+        : noGrad(() => model.forward(tensor(model.device, part, [1, length]), state)),
+    );
+    values.push(...(await run.logits.data()));
+    run.logits.dispose();
+    state.dispose();
+    state = run.state;
+    at += length;
+  }
+  state.dispose();
+  return values;
+}

@@ -18,6 +18,8 @@ export interface Gpt2Options {
   readonly numLayers?: number;
   /** While training; default 0. */
   readonly dropout?: number;
+  /** Keep keys and values as halves in generation; default false. */
+  readonly halfCache?: boolean;
 }
 
 /** Channels of a head in every published GPT-2. */
@@ -34,7 +36,10 @@ const MATRIX = /^h\.\d+\.(attn\.c_attn|attn\.c_proj|mlp\.c_fc|mlp\.c_proj)\.weig
  * ..., with or without `transformer.` in front), or nanoGPT's.
  * @throws FileError if it is no GPT-2, or a layer is missing
  */
-export function gpt2ConfigOf(file: Shapes, { heads, numLayers, dropout = 0 }: Gpt2Options = {}): TransformerConfig {
+export function gpt2ConfigOf(
+  file: Shapes,
+  { heads, numLayers, dropout = 0, halfCache = false }: Gpt2Options = {},
+): TransformerConfig {
   const shapes = named(file);
   const matrix = (name: string): readonly [number, number] => {
     const shape = shapes.get(name)?.shape;
@@ -66,7 +71,7 @@ export function gpt2ConfigOf(file: Shapes, { heads, numLayers, dropout = 0 }: Gp
     );
   }
   const sizes = { vocabSize, channels, heads: parts, numLayers: count, contextLength };
-  return { kind: "transformer", ...sizes, dropout, positions: "learned", tiedHead: true };
+  return { kind: "transformer", ...sizes, dropout, positions: "learned", tiedHead: true, halfCache };
 }
 
 /**
