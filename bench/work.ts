@@ -91,3 +91,15 @@ export async function timeRuns(device: Device, run: () => void, budgetMs: number
   }
   return { ms: summarise(done).median, scriptMs: summarise(script).median };
 }
+
+/** Above this one run tells enough, and more would take minutes. */
+const LONG_MS = 2000;
+
+/** Median milliseconds of a replay, or those of the first where that takes seconds. */
+export async function timePlan(device: Device, plan: Plan<unknown>): Promise<number> {
+  const start = performance.now();
+  plan.replay();
+  await device.sync();
+  const first = performance.now() - start;
+  return first > LONG_MS ? first : (await timeRuns(device, () => plan.replay(), 500)).ms;
+}

@@ -1,4 +1,5 @@
 import { attention } from "../../src/ops/attention/attention.ts";
+import { naiveAttention } from "../../src/ops/attention/naive.ts";
 import type { Line } from "../line.ts";
 import { input, withGradients, words } from "./inputs.ts";
 
@@ -47,11 +48,14 @@ function reference({ B, H, T, D }: Sizes, q: Float32Array, k: Float32Array, v: F
   return { y, dq, dk, dv };
 }
 
-function line(sizes: Sizes, backward: boolean): Line {
+const KERNELS = { attention, naive: naiveAttention } as const;
+
+/** The naive way is timed for what it must do, not for the half of its products that the mask hides. */
+function line(sizes: Sizes, kernel: keyof typeof KERNELS, backward: boolean): Line {
   const { B, H, T, D } = sizes;
   const pairs = (B * H * T * (T + 1)) / 2;
   return {
-    name: `attention/causal${backward ? "-backward" : ""}/B${B}H${H}T${T}D${D}`,
+    name: `attention/${kernel === "naive" ? "naive-" : ""}causal${backward ? "-backward" : ""}/B${B}H${H}T${T}D${D}`,
     flops: (backward ? 14 : 4) * pairs * D,
     bytes: words((backward ? 8 : 4) * B * H * T * D),
     prepare(device, random) {
@@ -62,7 +66,7 @@ function line(sizes: Sizes, backward: boolean): Line {
         ReturnType<typeof input>,
         ReturnType<typeof input>,
       ];
-      const op = () => attention(q.on, k.on, v.on, { causal: true });
+      const op = () => KERNELS[kernel](q.on, k.on, v.on, { causal: true });
       return {
         inputs: [q.on, k.on, v.on, dy.on],
         run: backward ? withGradients([q.on, k.on, v.on], op, dy.on) : () => [op()],
@@ -76,4 +80,9 @@ function line(sizes: Sizes, backward: boolean): Line {
 }
 
 const sizes = { B: 1, H: 4, T: 256, D: 64 };
-export const lines: readonly Line[] = [line(sizes, false), line(sizes, true)];
+export const lines: readonly Line[] = [
+  line(sizes, "attention", false),
+  line(sizes, "attention", true),
+  line(sizes, "naive", false),
+  line(sizes, "naive", true),
+];
