@@ -13,6 +13,13 @@ const ENTRIES = kernelNames().flatMap((name) =>
 
 /** Kernels whose parameters depend on each other; elsewhere any small number will do. */
 const CASES: Readonly<Record<string, LockstepCase>> = {
+  "attention/backward_bias": { params: { tile: 0 } },
+  "attention/backward_keys": { params: { tile: 0 } },
+  "attention/backward_queries": { params: { tile: 0 } },
+  "attention/direct": { params: { tile: 0 } },
+  "attention/direct_keys": { params: { tile: 0 } },
+  "attention/direct_queries": { params: { tile: 0 } },
+  "attention/forward": { params: { tile: 0 } },
   "matmul/tiled": { knobs: { WIDTH: 4, HEIGHT: 4, DEPTH: 4 } },
   "scan/conv": { params: { dx: 0, dbefore: 512, shares: 1024 } },
   "scan/scan_backward": {
@@ -20,6 +27,7 @@ const CASES: Readonly<Record<string, LockstepCase>> = {
   },
   "wkv/finish7": { params: { plane: 256 } },
   "wkv/keys7": { params: { plane: 256 } },
+  "wkv/mix6": { params: { plane: 256, slopes: 256, ending: 3072 } },
   "wkv/shift": { params: { plane: 256 } },
   "wkv/wkv4": { params: { parts: 1, given: 0, keep: 1, summaries: 64, checkpoints: 256, weights: 1024 } },
   "wkv/wkv4_backward": { params: { parts: 1, checkpoints: 256, weights: 1024, joints: 64, shares: 256 } },
