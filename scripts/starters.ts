@@ -23,7 +23,7 @@ const folder = join(root, "demo/starters");
 const unfinished = join(root, "dist/starters");
 mkdirSync(unfinished, { recursive: true });
 /** Steps between two saves. */
-const SAVE_EVERY = 50;
+const SAVE_EVERY = 10;
 
 const device = await openDevice({ gpu: await getGpu() });
 for (const recipe of recipes.filter(({ id }) => !process.argv[3] || id === process.argv[3])) {

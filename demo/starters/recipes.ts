@@ -26,10 +26,10 @@ export interface Starter {
 export const recipes: readonly Recipe[] = [
   {
     ...{ id: "lstm", model: "lstm", corpus: "moby-dick", width: 192, layers: 1, seed: 1 },
-    settings: { batchSize: 16, seqLength: 64, lr: 0.008, steps: 600 },
+    settings: { batchSize: 8, seqLength: 64, lr: 0.006, steps: 600 },
   },
   {
     ...{ id: "rwkv7", model: "rwkv7", corpus: "moby-dick", width: 96, layers: 2, seed: 1 },
-    settings: { batchSize: 16, seqLength: 64, lr: 0.004, steps: 400 },
+    settings: { batchSize: 8, seqLength: 64, lr: 0.004, steps: 400 },
   },
 ];

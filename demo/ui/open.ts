@@ -31,6 +31,7 @@ export function mountOpen(state: State, actions: Actions): void {
   cancel.addEventListener("click", () => void actions.stopOpening());
 
   effect(() => {
+    byId("open-starters").hidden = state.starters.value.length === 0;
     list.replaceChildren(
       ...state.starters.value.map((starter) =>
         row(state, starter, () => void actions.openModel({ kind: "starter", id: starter.id })),
@@ -74,7 +75,8 @@ function mountSpeaker(state: State, actions: Actions): void {
         ? `The run at step ${count(run.step.value)}`
         : "No model yet";
     button.textContent = guest ? "Close" : "Talk to a trained model";
-    button.disabled = state.device.value.phase !== "ready" || state.opening.value !== null || !state.starters.value[0];
+    button.hidden = !guest && state.starters.value.length === 0;
+    button.disabled = state.device.value.phase !== "ready" || state.opening.value !== null;
   });
 }
 

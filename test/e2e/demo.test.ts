@@ -92,12 +92,12 @@ test("a visitor trains, watches, talks, saves, comes back and goes on", { timeou
 
   // Come back: a bad file changes nothing, the saved one brings everything.
   await page.reload();
-  await enabled("#load", PATIENCE);
+  await until("#status", (now) => now.startsWith("Your latest run is here again"), PATIENCE);
   const upload = async (path: string) => (await page.$("input#load-file"))?.uploadFile(path);
   const foreign = join(folder, "foreign.safetensors");
   await writeFile(foreign, "not a checkpoint at all");
   await upload(foreign);
-  await until("#status", (now) => /foreign\.safetensors begins with "not a ch", as no file does/.test(now), PATIENCE);
+  await until("#status", (now) => /foreign\.safetensors begins with "not a ch", as no file does/i.test(now), PATIENCE);
   await upload(join(folder, name));
   await until("#status", (now) => now.startsWith(`Loaded ${name}`), PATIENCE);
   expect(stepOf(await text("#progress-step"))).toBe(STEPS);
