@@ -59,7 +59,7 @@ export class PipelineCache {
       this.gpu.popErrorScope().catch(() => {});
       this.modules.set(code, module);
     }
-    const layout = this.layoutOf(entry);
+    const layout = this.layoutOf(entry, kernel.params?.size ?? 0);
     this.count++;
     const start = performance.now();
     const pipeline: Pipeline = {
@@ -87,9 +87,13 @@ export class PipelineCache {
     return pipeline;
   }
 
-  /** Bind group layouts are explicit, so that bind groups can be cached over pipelines and uniforms have dynamic offsets. */
-  private layoutOf(entry: Entry) {
-    const key = entry.bindings.map((b) => `${b.binding}${b.access}`).join();
+  /**
+   * Bind group layouts are explicit, so that bind groups can be cached over pipelines and uniforms have dynamic offsets.
+   * They say how large the uniforms are, because wgpu holds a binding of unsaid size against the pipeline before this
+   * one if both share a layout.
+   */
+  private layoutOf(entry: Entry, uniformBytes: number) {
+    const key = entry.bindings.map((b) => `${b.binding}${b.access === "uniform" ? uniformBytes : b.access}`).join();
     let found = this.layouts.get(key);
     if (!found) {
       const layout = this.gpu.createBindGroupLayout({
@@ -98,7 +102,7 @@ export class PipelineCache {
           visibility: GPUShaderStage.COMPUTE,
           buffer:
             b.access === "uniform"
-              ? { type: "uniform" as const, hasDynamicOffset: true }
+              ? { type: "uniform" as const, hasDynamicOffset: true, minBindingSize: uniformBytes }
               : { type: b.access === "read" ? ("read-only-storage" as const) : ("storage" as const) },
         })),
       });

@@ -1,10 +1,10 @@
 /** Every kernel compiles in both compilers that browsers have: Tint (Chrome, Edge) and Naga (Firefox). */
-import { spawnSync } from "node:child_process";
 import { beforeAll, describe, expect, test } from "vitest";
 import { kernelNames, loadKernel } from "../../kernels/plugin.ts";
 import { findChrome, findVulkan } from "../../scripts/chrome.ts";
 import { getGpu } from "../support/device.ts";
 import { type CompileJob, type CompileResult, compileAll } from "./compile.ts";
+import { denoRun } from "./deno.ts";
 
 const NAMES = kernelNames();
 
@@ -33,15 +33,7 @@ function jobsOf(names: readonly string[]): CompileJob[] {
 }
 
 function compileInDeno(jobs: readonly CompileJob[], env: Record<string, string>): CompileResult[] {
-  const flags = ["run", "-A", "--quiet", "--unstable-webgpu", "--no-config", "--no-lock", "--no-npm", "--no-remote"];
-  const deno = spawnSync("node_modules/.bin/deno", [...flags, "test/kernels/naga.ts"], {
-    input: JSON.stringify(jobs),
-    encoding: "utf8",
-    env: { ...process.env, ...env },
-    shell: process.platform === "win32",
-  });
-  if (deno.status !== 0) throw new Error(`deno failed: ${deno.stderr}`);
-  return JSON.parse(deno.stdout);
+  return JSON.parse(denoRun("test/kernels/naga.ts", env, JSON.stringify(jobs)));
 }
 
 const vulkan = findVulkan(await findChrome());
