@@ -40,7 +40,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read> q3: array<word>;           // (C)
 @group(0) @binding(7) var<storage, read> q4: array<word>;           // (C)
 @group(0) @binding(8) var<storage, read_write> y: array<word>;      // (S, B, T, C); then the last step (B, C); then (S, C)
-@group(0) @binding(9) var<storage, read> kept: array<word>;         // y
+@group(0) @binding(9) var<storage, read> kept: array<word>;         // (S, B, T, C) and the rest of y
 @group(0) @binding(10) var<storage, read> dy0: array<word>;         // (B, T, C)
 @group(0) @binding(11) var<storage, read> dy1: array<word>;         // (B, T, C)
 @group(0) @binding(12) var<storage, read> dy2: array<word>;         // (B, T, C)
