@@ -79,10 +79,13 @@ test.each(["rnn", "gru", "lstm"])("O16: a padded batch of a model of kind %s", a
 });
 
 test("O16: a kind that runs over padding refuses it", () => {
-  const model = createModel(device, { kind: "rwkv4", vocabSize: VOCABULARY, channels: 8, numLayers: 1 });
+  const model = createModel(
+    device,
+    modelKind("mamba").sized({ vocabSize: VOCABULARY, width: 8, numLayers: 1, contextLength: 8 }),
+  );
   const lengths = tensor(device, [2, 1], [2], "u32");
   expect(() => model.forward(tensor(device, tokensOf(4), [2, 2]), undefined, { lengths })).toThrow(
-    "rwkv4: it cannot take texts of different lengths in one batch",
+    "mamba: it cannot take texts of different lengths in one batch",
   );
   model.dispose();
 });
