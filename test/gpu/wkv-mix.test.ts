@@ -1,6 +1,7 @@
 /** What RWKV-4 to 6 do around their recurrences: gates, low-rank maps, and shares that depend on the input. */
 import { beforeAll, expect, test } from "vitest";
 import { backward } from "../../src/autograd/backward.ts";
+import { shift6Ref } from "../../src/check/references/wkv.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
 import { stack } from "../../src/ops/concat.ts";
@@ -73,19 +74,6 @@ test.each([
   );
 });
 
-/** All five mixed sequences, [5, B, T, C]. */
-function shiftRef(x: Ref, shares: Ref, ...rest: Ref[]): Ref {
-  const [B = 0, T = 0, C = 0] = x.shape;
-  const before = rest[5];
-  const size = x.data.length;
-  return ref([5, B, T, C], (place) => {
-    const [n, i] = [Math.floor(place / size), place % size];
-    const [b, t, c] = [Math.floor(i / (T * C)), Math.floor(i / C) % T, i % C];
-    const old = t > 0 ? x.data[i - C]! : (before?.data[b * C + c] ?? 0);
-    return x.data[i]! + (rest[n]!.data[c]! + shares.data[place]!) * (old - x.data[i]!);
-  });
-}
-
 test.each([
   { shape: [1, 1, 1], given: false },
   { shape: [2, 3, 8], given: true },
@@ -98,7 +86,7 @@ test.each([
   await checkGradient(
     device,
     (x, shares, ...rest) => stack(tokenShift6(x!, rest[5] ?? null, shares!, rest.slice(0, 5) as unknown as Mixes)),
-    (x, shares, ...rest) => shiftRef(x!, shares!, ...rest),
+    (x, shares, ...rest) => shift6Ref(x!, shares!, ...rest),
     [numbers(shape), numbers([5, B * T, C], -0.5, 0.5, 2), ...mixes, ...before],
   );
 });

@@ -56,6 +56,12 @@ export const attentions: readonly Check[] = [
     },
   ),
   differentiated(
+    "attention with a bias",
+    [...inputs, numbers([1, H, T, T], -2, 2, 8)],
+    () => (q, k, v, bias) => attention(q!, k!, v!, { bias: bias! }),
+    (q, k, v, bias) => attended(q!, k!, v!, { bias: bias! }).out,
+  ),
+  differentiated(
     "attention, the plain way",
     inputs,
     () => (q, k, v) => naiveAttention(q!, k!, v!, { causal: true }),

@@ -3,7 +3,9 @@ import { fadingAttention } from "../../ops/retention/fading.ts";
 import { causalConv1d } from "../../ops/scan/conv.ts";
 import { selectiveScan } from "../../ops/scan/scan.ts";
 import { deltaFinish, deltaKeys, valueResidual } from "../../ops/wkv/delta.ts";
+import { gated } from "../../ops/wkv/gate.ts";
 import type { WkvResult } from "../../ops/wkv/head.ts";
+import { tokenShift6 } from "../../ops/wkv/mix6.ts";
 import { tokenShift } from "../../ops/wkv/shift.ts";
 import { wkv4 } from "../../ops/wkv/wkv4.ts";
 import { wkv5, wkv6 } from "../../ops/wkv/wkv6.ts";
@@ -19,6 +21,7 @@ import {
   type HeadRecurrence,
   headRef,
   overHead,
+  shift6Ref,
   wkv4Ref,
 } from "../references/wkv.ts";
 
@@ -102,6 +105,29 @@ const wkv: readonly Check[] = [
         return joined(...mixed, last);
       },
     (x, before, ...mixes) => shiftRef(x!, before!, mixes),
+  ),
+  differentiated(
+    "RWKV-6 token shift",
+    [
+      numbers([2, 7, 5], -2, 2, 1),
+      numbers([5, 14, 5], -0.5, 0.5, 2),
+      ...[3, 4, 5, 6, 7].map((seed) => numbers([5], -0.5, 1.5, seed)),
+      numbers([2, 5], -2, 2, 8),
+    ],
+    () =>
+      (x, shares, ...rest) =>
+        joined(...tokenShift6(x!, rest[5]!, shares!, rest.slice(0, 5) as Five)),
+    (x, shares, ...rest) => ref([5 * x!.data.length], shift6Ref(x!, shares!, ...rest).data),
+  ),
+  differentiated(
+    "RWKV gates",
+    [numbers([2, 3, 7], -2, 2, 1), numbers([2, 3, 7], -9, 9, 2)],
+    () => (y, gate) => joined(gated(y!, gate!, "sigmoid"), gated(y!, gate!, "silu")),
+    (y, gate) => {
+      const share = [...gate!.data].map(sigmoid);
+      const values = [...y!.data].map((value, i) => value * share[i]!);
+      return ref([2 * values.length], [...values, ...values.map((value, i) => value * gate!.data[i]!)]);
+    },
   ),
   differentiated(
     "RWKV-7 decays and keys",

@@ -106,3 +106,16 @@ export function deltaKeysRef(size: number, k: Ref, dw: Ref, da: Ref, w0: Ref, a0
   const [B = 0, T = 0] = k.shape;
   return ref([4 * B, T, C], [...w, ...keys, ...unit.map((x) => -x), ...unit.map((x, i) => x * rate[i]!)]);
 }
+
+/** RWKV-6's token shift: all five mixed sequences [5, B, T, C], from x, the shares, five mixes and the step before. */
+export function shift6Ref(x: Ref, shares: Ref, ...rest: Ref[]): Ref {
+  const [B = 0, T = 0, C = 0] = x.shape;
+  const before = rest[5];
+  const size = x.data.length;
+  return ref([5, B, T, C], (place) => {
+    const [n, i] = [Math.floor(place / size), place % size];
+    const [b, t, c] = [Math.floor(i / (T * C)), Math.floor(i / C) % T, i % C];
+    const old = t > 0 ? x.data[i - C]! : (before?.data[b * C + c] ?? 0);
+    return x.data[i]! + (rest[n]!.data[c]! + shares.data[place]!) * (old - x.data[i]!);
+  });
+}
