@@ -17,15 +17,29 @@ const oneByOne = {
 
 /** Matrices of sizes that hold a kernel's arithmetic, which Dawn in Node runs in every test run; Chrome compiles with the same Tint. */
 const wide = [
+  "attention",
+  "attention-limits",
   "conformance",
+  "half",
+  "matmul",
   "matmul-gradient",
+  "open-published",
   "reduce",
+  "retention",
   "rnn",
   "rnn-cases",
+  "rwkv",
+  "rwkv-tuning",
   "scan",
   "self-check",
   "state-space",
+  "transformer",
+  "transformer-options",
+  "transformer-training",
   "wkv",
+  "wkv-delta",
+  "wkv-mix",
+  "wkv4",
 ].map((name) => `test/gpu/${name}.test.ts`);
 
 const chromeBrowser = {
@@ -52,7 +66,8 @@ const tests: NonNullable<Extract<TestProjectConfiguration, { test?: unknown }>["
     exclude: "env" in vulkan ? wide : [],
     browser: chromeBrowser,
   },
-  { ...oneByOne, name: "chrome-wide", include: wide, browser: chromeBrowser },
+  { ...oneByOne, name: "wide-chrome", include: wide, browser: chromeBrowser },
+  { ...oneByOne, name: "wide-bench", include: ["test/bench/**/*.test.ts"] },
   { ...oneByOne, name: "package", include: ["test/package/**/*.test.ts", "test/examples/**/*.test.ts"] },
   { ...oneByOne, name: "e2e", include: ["test/e2e/**/*.test.ts"] },
 ];

@@ -55,6 +55,8 @@ export interface Run {
   pinned: boolean;
   /** Whether the browser keeps a checkpoint of it. */
   readonly kept: Signal<boolean>;
+  /** Why the browser keeps none, once it refused. */
+  refusal: string | null;
 }
 
 export function newRun(report: RunReport, history?: History, kept = false): Run {
@@ -76,6 +78,7 @@ export function newRun(report: RunReport, history?: History, kept = false): Run 
     shown: signal(true),
     pinned: false,
     kept: signal(kept),
+    refusal: null,
   };
 }
 

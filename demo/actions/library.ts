@@ -70,7 +70,9 @@ export function libraryEvents({ state, fail }: Context): EventHandlers<LibraryEv
       const run = state.runs.value.find((run) => run.id === id);
       if (run) run.kept.value = true;
     },
-    notKept({ sentence }) {
+    notKept({ id, sentence }) {
+      const run = state.runs.value.find((run) => run.id === id);
+      if (run) run.refusal = sentence;
       fail({ kind: "refused", sentence });
     },
   };

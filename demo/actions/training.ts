@@ -64,7 +64,7 @@ export function trainingActions({ state, client, attempt, calm }: Context): Trai
   };
 }
 
-export function trainingEvents({ state, calm }: Context): EventHandlers<TrainingEvent> {
+export function trainingEvents({ state, calm, fail }: Context): EventHandlers<TrainingEvent> {
   return {
     progress({ points }) {
       const run = state.current.value;
@@ -88,7 +88,10 @@ export function trainingEvents({ state, calm }: Context): EventHandlers<Training
       batch(() => {
         state.phase.value = phase;
         const sentence = phaseSentence(phase, state.current.value);
-        if (sentence) calm(sentence);
+        const refusal = state.current.value?.refusal;
+        // A short run is over before its visitor has read that it is not kept.
+        if (sentence && refusal) fail({ kind: "refused", sentence: `${sentence} ${refusal}` });
+        else if (sentence) calm(sentence);
       });
     },
   };

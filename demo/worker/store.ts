@@ -93,7 +93,7 @@ export class Store {
 /** Why a run could not be kept, and the way on. */
 export function notKeptSentence(error: unknown): string {
   const { name = "", message = String(error) } = error instanceof Error ? error : {};
-  const wayOn = "Training goes on, and Save still gives the run as a file.";
+  const wayOn = "Save still gives it as a file.";
   return name === "QuotaExceededError"
     ? `The browser's storage for this page is full, so this run is not kept there. Remove older runs to make room. ${wayOn}`
     : `The browser does not keep this run (${message.replace(/\.$/, "")}). ${wayOn}`;

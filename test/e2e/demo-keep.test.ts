@@ -78,23 +78,6 @@ test("a run outlives its page, and goes on exactly as if it had never been left"
   await page.close();
 });
 
-test("storage that is full costs nothing but one sentence", { timeout: 2 * PATIENCE }, async () => {
-  const visitor = await visit(demo, demo.url + LINK.replace("seed=5", "seed=6"));
-  const { page, until, text, enabled } = visitor;
-  await enabled("#train", PATIENCE);
-  const session = await page.createCDPSession();
-  await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(demo.url).origin, quotaSize: 1 });
-  await page.click("#train");
-  const told = await until("#status", (now) => /storage for this page is full/.test(now), PATIENCE);
-  expect(told).toMatch(/Remove older runs to make room\. Training goes on, and Save still gives the run as a file\.$/);
-  await until("#progress-step", (now) => now.startsWith(`Step ${STEPS} `), PATIENCE);
-  await enabled("#save", PATIENCE);
-  await session.send("Storage.overrideQuotaForOrigin", { origin: new URL(demo.url).origin });
-  expect(await text("#runs tr:first-child .tools button:nth-child(3):disabled")).toBe("Export");
-  expect(visitor.errors).toEqual([]);
-  await page.close();
-});
-
 test("models of equal size are compared on equal text, at any width of the page", {
   timeout: 3 * PATIENCE,
 }, async () => {

@@ -55,9 +55,9 @@ test("a save that breaks off at any point leaves the older checkpoint whole", as
 
 test("a refusal of the storage becomes one sentence with a way on", () => {
   expect(notKeptSentence(new DOMException("whatever", "QuotaExceededError"))).toBe(
-    "The browser's storage for this page is full, so this run is not kept there. Remove older runs to make room. Training goes on, and Save still gives the run as a file.",
+    "The browser's storage for this page is full, so this run is not kept there. Remove older runs to make room. Save still gives it as a file.",
   );
   expect(notKeptSentence(new Error("Access is denied."))).toMatch(
-    /^The browser does not keep this run \(Access is denied\)\. Training goes on/,
+    /^The browser does not keep this run \(Access is denied\)\. Save still/,
   );
 });
