@@ -1,4 +1,3 @@
-import unaryKernel from "../../kernels/elementwise/unary.wgsl";
 import { record } from "../autograd/graph.ts";
 import { gradEnabled } from "../autograd/mode.ts";
 import { ShapeError } from "../gpu/errors.ts";
@@ -8,8 +7,9 @@ import type { Tensor } from "../tensor/tensor.ts";
 import { checkFloats, checkWeight } from "./check.ts";
 import { columnSums } from "./columns.ts";
 import { checkHalfWeight } from "./half.ts";
+import { placeOf } from "./place.ts";
 import { type FusedActivation, product } from "./product.ts";
-import { activate, activationNumber } from "./unary.ts";
+import { activate, slopeTimes } from "./unary.ts";
 
 /** Options of `linear`. */
 export interface LinearOptions {
@@ -43,32 +43,19 @@ export function linear(
   product(device, { a: x, b: weight, bias, out: y, M: rows, N: outSize, K: inSize, transposeB: true, activation });
   record("linear", [y], inputs, [x, weight, ...(activation ? [y] : [])], ([dy], sink, [x, weight, y]) => {
     if (!dy) return [];
-    const dSum = activation && y ? slopeTimes(dy, y, activation) : dy;
+    const dSum = activation && y ? slopeTimes(activation, y, dy) : dy;
     const dx = sink.needs(0) ? empty(device, x.shape) : null;
     if (dx) product(device, { a: dSum, b: weight, out: dx, M: rows, N: inSize, K: outSize });
-    const slot = sink.into(1);
-    const dWeight = sink.needs(1) ? (slot?.grad ?? empty(device, weight.shape)) : null;
+    const dWeight = sink.needs(1) ? placeOf(device, sink, 1, weight.shape) : null;
     if (dWeight) {
-      const sizes = { M: outSize, N: inSize, K: rows, transposeA: true };
-      product(device, { a: dSum, b: x, out: dWeight, accumulate: slot?.accumulate, ...sizes });
+      const { grad: out, accumulate } = dWeight;
+      product(device, { a: dSum, b: x, out, accumulate, M: outSize, N: inSize, K: rows, transposeA: true });
     }
-    const biasSlot = sink.into(2);
-    const dBias = sink.needs(2) ? (biasSlot?.grad ?? empty(device, [outSize])) : null;
-    if (dBias) columnSums(dSum, dBias, biasSlot?.accumulate);
-    return [dx, slot ? null : dWeight, biasSlot ? null : dBias];
+    const dBias = sink.needs(2) ? placeOf(device, sink, 2, [outSize]) : null;
+    if (dBias) columnSums(dSum, dBias.grad, dBias.accumulate);
+    return [dx, dWeight?.returned ?? null, dBias?.returned ?? null];
   });
   return y;
-}
-
-/** dy f'(the sum), by the result y = f(the sum). */
-function slopeTimes(dy: Tensor, y: Tensor, activation: FusedActivation): Tensor {
-  const words = Math.ceil(y.size / 4);
-  const d = empty(y.device, y.shape);
-  const params = { words, scale: 1, shift: 0 };
-  y.device.dispatch(unaryKernel, "backward", { x: y, dy, y: d }, params, [Math.ceil(words / 64)], {
-    OP: activationNumber(activation),
-  });
-  return d;
 }
 
 function check(x: Tensor, weight: Tensor, bias: Tensor | null): void {

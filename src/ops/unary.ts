@@ -32,20 +32,35 @@ export function activationNumber(activation: Activation): number {
   return functions[activation].op;
 }
 
+/**
+ * dy f'(x), of any shape.
+ * @param from what the slope is read off: x, or where it can be told from it f(x), as for tanh, sigmoid and relu
+ */
+export function slopeTimes(
+  name: keyof typeof functions,
+  from: Tensor,
+  dy: Tensor,
+  scale = 1,
+  shift = 0,
+): Tensor<"f32"> {
+  const { device, shape, size } = from;
+  const words = Math.ceil(size / 4);
+  const dx = empty(device, shape);
+  const buffers = { x: from, dy, y: dx };
+  const knobs = { OP: functions[name].op };
+  device.dispatch(unaryKernel, "backward", buffers, { words, scale, shift }, [Math.ceil(words / 64)], knobs);
+  return dx;
+}
+
 function unary(name: keyof typeof functions, x: Tensor, scale = 1, shift = 0): Tensor<"f32"> {
   checkFloats(name, x);
   const { op, reads } = functions[name];
   const words = Math.ceil(x.size / 4);
-  const groups = [Math.ceil(words / 64)] as const;
-  const params = { words, scale, shift };
   const y = empty(x.device, x.shape);
-  x.device.dispatch(unaryKernel, "forward", { x, y }, params, groups, { OP: op });
-  record(name, [y], [x], [reads === "x" ? x : y], ([dy], _sink, [x]) => {
-    if (!dy) return [null];
-    const dx = empty(x.device, x.shape);
-    x.device.dispatch(unaryKernel, "backward", { x, dy, y: dx }, params, groups, { OP: op });
-    return [dx];
-  });
+  x.device.dispatch(unaryKernel, "forward", { x, y }, { words, scale, shift }, [Math.ceil(words / 64)], { OP: op });
+  record(name, [y], [x], [reads === "x" ? x : y], ([dy], _sink, [from]) => [
+    dy ? slopeTimes(name, from, dy, scale, shift) : null,
+  ]);
   return y;
 }
 

@@ -6,7 +6,7 @@ import { ELEMENT_BYTES } from "../../tensor/dtype.ts";
 import { sameShape, show } from "../../tensor/shape.ts";
 import { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats } from "../check.ts";
-import { placeOf } from "../wkv/place.ts";
+import { placeOf } from "../place.ts";
 import { constantsOf, launchBackward, launchForward } from "./launch.ts";
 import { type AttentionOptions, type Plan, planOf, type Steps } from "./plan.ts";
 

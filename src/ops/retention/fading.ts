@@ -11,8 +11,8 @@ import { sameShape, show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats } from "../check.ts";
 import { sum } from "../reduce.ts";
+import { layOut, makeRegion, windowOf } from "../region.ts";
 import { reshape } from "../reshape.ts";
-import { layOut, makeRegion, windowOf } from "../wkv/region.ts";
 
 export interface FadingResult {
   /** [B, T, H, V] */

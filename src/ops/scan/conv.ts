@@ -5,8 +5,8 @@ import { empty, zeros } from "../../tensor/create.ts";
 import { sameShape, show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats } from "../check.ts";
-import { placeOf } from "../wkv/place.ts";
-import { layOut, makeRegion, windowOf } from "../wkv/region.ts";
+import { placeOf } from "../place.ts";
+import { layOut, makeRegion, windowOf } from "../region.ts";
 
 /** Options of `causalConv1d`. */
 export interface CausalConvOptions {

@@ -9,9 +9,9 @@ import { type Shape, sameShape, show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats } from "../check.ts";
 import { concat } from "../concat.ts";
+import { placeOf } from "../place.ts";
+import { layOut, makeRegion, windowOf } from "../region.ts";
 import { reshape } from "../reshape.ts";
-import { placeOf } from "../wkv/place.ts";
-import { layOut, makeRegion, windowOf } from "../wkv/region.ts";
 
 /** Options of `selectiveScan`. */
 export interface ScanOptions {

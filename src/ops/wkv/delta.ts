@@ -8,9 +8,9 @@ import { empty, zeros } from "../../tensor/create.ts";
 import { sameShape, show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats } from "../check.ts";
+import { layOut, makeRegion, windowOf } from "../region.ts";
 import { launchRows } from "../rows.ts";
 import { sumPlanes } from "./planes.ts";
-import { layOut, makeRegion, windowOf } from "./region.ts";
 
 /** Parameters of C values each, of any shape. */
 export interface DeltaParameters {

@@ -5,7 +5,7 @@ import { empty } from "../../tensor/create.ts";
 import { sameShape, show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats } from "../check.ts";
-import { layOut, makeRegion, windowOf } from "./region.ts";
+import { layOut, makeRegion, windowOf } from "../region.ts";
 
 const LANES = 64;
 

@@ -1,4 +1,3 @@
-import unaryKernel from "../../../kernels/elementwise/unary.wgsl";
 import { record } from "../../autograd/graph.ts";
 import { ShapeError } from "../../gpu/errors.ts";
 import { empty } from "../../tensor/create.ts";
@@ -6,9 +5,9 @@ import { show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats } from "../check.ts";
 import { columnSums } from "../columns.ts";
+import { placeOf } from "../place.ts";
 import { product } from "../product.ts";
-import { activationNumber } from "../unary.ts";
-import { placeOf } from "./place.ts";
+import { slopeTimes } from "../unary.ts";
 
 export interface MapOptions {
   /** Added to every row: C values, of any shape. */
@@ -46,14 +45,7 @@ export function mapRows(
   record<readonly Tensor[]>("mapRows", [y], inputs, saved, ([dy], sink, saved) => {
     if (!dy) return [];
     const [x, weight, y] = saved as [Tensor, Tensor, Tensor?];
-    let dSum: Tensor = dy;
-    if (y && activation) {
-      const words = Math.ceil(y.size / 4);
-      dSum = empty(device, y.shape);
-      const buffers = { x: y, dy, y: dSum };
-      const knobs = { OP: activationNumber(activation) };
-      device.dispatch(unaryKernel, "backward", buffers, { words, scale: 1, shift: 0 }, [Math.ceil(words / 64)], knobs);
-    }
+    const dSum = y && activation ? slopeTimes(activation, y, dy) : dy;
     const dx = sink.needs(0) ? empty(device, x.shape) : null;
     if (dx) product(device, { a: dSum, b: weight, out: dx, M, N: K, K: N, transposeB: true });
     const dWeight = sink.needs(1) ? placeOf(device, sink, 1, weight.shape) : null;

@@ -6,8 +6,8 @@ import { zeros } from "../../tensor/create.ts";
 import { sameShape, show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats } from "../check.ts";
+import { layOut, makeRegion, windowOf } from "../region.ts";
 import { sumPlanes } from "./planes.ts";
-import { layOut, makeRegion, windowOf } from "./region.ts";
 
 /** Ways in which RWKV-6 mixes. */
 const WAYS = 5;

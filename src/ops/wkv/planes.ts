@@ -3,7 +3,7 @@ import type { GradSink } from "../../autograd/graph.ts";
 import { empty } from "../../tensor/create.ts";
 import type { Shape } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { type Place, placeOf } from "./place.ts";
+import { type Place, placeOf } from "../place.ts";
 
 /** A parameter's gradient: the sum of a matrix over its rows. */
 export interface PlaneSum {

@@ -6,8 +6,8 @@ import { empty, zeros } from "../../tensor/create.ts";
 import { type Shape, sameShape, show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats } from "../check.ts";
-import { type Place, placeOf } from "./place.ts";
-import { layOut, makeRegion, windowOf } from "./region.ts";
+import { type Place, placeOf } from "../place.ts";
+import { layOut, makeRegion, windowOf } from "../region.ts";
 
 export interface ShiftOptions {
   /** The parameters tell how much of the present step is kept (RWKV-4 and 5), not how much the step before it adds. */

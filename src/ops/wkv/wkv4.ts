@@ -9,8 +9,8 @@ import { sameShape, show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkLengths } from "../attention/cache.ts";
 import { checkFloats } from "../check.ts";
-import { placeOf } from "./place.ts";
-import { layOut, makeRegion, windowOf } from "./region.ts";
+import { placeOf } from "../place.ts";
+import { layOut, makeRegion, windowOf } from "../region.ts";
 
 export interface Wkv4Options {
   /**

@@ -7,9 +7,9 @@ import { empty, zeros } from "../../tensor/create.ts";
 import { sameShape, show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats } from "../check.ts";
+import { placeOf } from "../place.ts";
+import { layOut, makeRegion, windowOf } from "../region.ts";
 import { checkHeads, type HeadSizes, headKnobs, keyKnobs, SPAN, type WkvResult } from "./head.ts";
-import { placeOf } from "./place.ts";
-import { layOut, makeRegion, windowOf } from "./region.ts";
 
 /** Positions in the inputs of the graph node. */
 const INPUT = { r: 0, k: 1, v: 2, w: 3, u: 4, state: 5 } as const;

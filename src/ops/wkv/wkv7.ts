@@ -5,8 +5,8 @@ import { record } from "../../autograd/graph.ts";
 import { gradEnabled } from "../../autograd/mode.ts";
 import { zeros } from "../../tensor/create.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
+import { layOut, makeRegion, windowOf } from "../region.ts";
 import { checkHeads, headKnobs, keyKnobs, SPAN, type WkvResult } from "./head.ts";
-import { layOut, makeRegion, windowOf } from "./region.ts";
 
 /** Key channels a workgroup of `keys`, as many as its workgroup memory holds products of. */
 const MOST_KEYS = 32;

@@ -1,8 +1,8 @@
-import type { GradSink } from "../../autograd/graph.ts";
-import type { Device } from "../../gpu/device.ts";
-import { empty } from "../../tensor/create.ts";
-import type { Shape } from "../../tensor/shape.ts";
-import type { Tensor } from "../../tensor/tensor.ts";
+import type { GradSink } from "../autograd/graph.ts";
+import type { Device } from "../gpu/device.ts";
+import { empty } from "../tensor/create.ts";
+import type { Shape } from "../tensor/shape.ts";
+import type { Tensor } from "../tensor/tensor.ts";
 
 /** Where a gradient is written. */
 export interface Place {

@@ -1,8 +1,8 @@
-import type { Device } from "../../gpu/device.ts";
-import { empty } from "../../tensor/create.ts";
-import { ELEMENT_BYTES } from "../../tensor/dtype.ts";
-import { type Shape, sizeOf } from "../../tensor/shape.ts";
-import { Tensor } from "../../tensor/tensor.ts";
+import type { Device } from "../gpu/device.ts";
+import { empty } from "../tensor/create.ts";
+import { ELEMENT_BYTES } from "../tensor/dtype.ts";
+import { type Shape, sizeOf } from "../tensor/shape.ts";
+import { Tensor } from "../tensor/tensor.ts";
 
 /** Values between which windows of a buffer can begin: 256 bytes. */
 const ALIGN = 64;
