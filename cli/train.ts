@@ -5,6 +5,7 @@ import {
   type Device,
   type LanguageModel,
   modelKind,
+  modelOf,
   Random,
   type RunOptions,
   type RunSettings,
@@ -97,15 +98,12 @@ async function begin(file: string, options: TrainOptions): Promise<Prepared> {
 }
 
 async function goOn(file: string, saved: Uint8Array<ArrayBuffer>, { steps, out }: TrainOptions): Promise<Prepared> {
-  const { config, tokenizer, parameters, training } = readCheckpoint(saved);
+  const checkpoint = readCheckpoint(saved);
+  const { tokenizer, training } = checkpoint;
   if (!training) throw new Failure(`${out} holds a model but no run to resume; train without --resume`);
   return {
     text: await encodeSource(readChunks(file), tokenizer),
     run: { ...(steps !== undefined && { steps }), resume: training },
-    build(device) {
-      const model = createModel(device, config);
-      model.loadStateDict(parameters);
-      return model;
-    },
+    build: (device) => modelOf(device, checkpoint),
   };
 }

@@ -2,6 +2,7 @@ import type { Device } from "../../src/gpu/device.ts";
 import { FileError, ValueError } from "../../src/gpu/errors.ts";
 import type { Progress } from "../../src/io/reader.ts";
 import { type OpenedModel, openModel } from "../../src/models/open.ts";
+import { fitsVocabulary } from "../../src/models/vocabulary.ts";
 import { readTokenizer } from "../../src/text/restore.ts";
 import type { Tokenizer } from "../../src/text/tokenizer.ts";
 import type { ModelSource } from "../protocol.ts";
@@ -11,8 +12,6 @@ import { Voice } from "./voice.ts";
 /** Names under which tokenizers lie beside models. */
 const BESIDE = ["tokenizer.json", "rwkv_vocab_v20230424.txt"];
 const TOKENIZER = /\.(json|txt)$/i;
-/** Tokens that a model may have beyond those of its tokenizer, which training programs round up. */
-const PADDING = 256;
 
 export interface Reading {
   onProgress(progress: Progress): void;
@@ -51,8 +50,7 @@ async function tokenizerOf(beside: () => Promise<string | null>, vocabSize: numb
       `open: the model has ${vocabSize.toLocaleString("en")} tokens and no tokenizer that says what they mean; choose its tokenizer.json, or RWKV's vocabulary, together with it`,
     );
   const tokenizer = await readTokenizer(text);
-  const extra = vocabSize - tokenizer.vocabSize;
-  if (extra < 0 || extra >= PADDING)
+  if (!fitsVocabulary(vocabSize, tokenizer))
     throw new FileError(
       "vocabulary",
       `open: the model has ${vocabSize.toLocaleString("en")} tokens, the tokenizer beside it ${tokenizer.vocabSize.toLocaleString("en")}; choose the one it was trained with`,

@@ -1,4 +1,5 @@
 import type { Device } from "../../src/gpu/device.ts";
+import { modelOf } from "../../src/models/openOwn.ts";
 import { createModel, modelKind } from "../../src/models/registry.ts";
 import { AdamW } from "../../src/optim/adam.ts";
 import { constantLr, linearWarmupDecay, type Schedule, warmupCosine } from "../../src/optim/schedule.ts";
@@ -91,9 +92,8 @@ export class Run {
   static load(device: Device, file: ArrayBuffer | Uint8Array<ArrayBuffer>, mark = newMark()): Run {
     const checkpoint = readCheckpoint(file);
     const { settings, history } = checkSaved(checkpoint.training?.settings);
-    const model = createModel(device, checkpoint.config);
+    const model = modelOf(device, checkpoint);
     try {
-      model.loadStateDict(checkpoint.parameters);
       const run = new Run(device, mark, settings, new Voice(model, checkpoint.tokenizer), Story.from(history));
       run.waiting = checkpoint.training?.state ?? null;
       return run;

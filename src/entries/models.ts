@@ -9,6 +9,7 @@ export { MambaLanguageModel, mambaFromCheckpoint } from "../models/mamba/model.t
 export { type OpenedModel, type OpenModelOptions, openModel } from "../models/open.ts";
 export type { FormatOptions } from "../models/openFormat.ts";
 export type { SavedRun } from "../models/openOwn.ts";
+export { modelOf } from "../models/openOwn.ts";
 export { type RecurrentConfig, RecurrentLanguageModel } from "../models/recurrent.ts";
 export {
   createModel,

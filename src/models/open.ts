@@ -13,12 +13,11 @@ import { ByteTokenizer } from "../text/bytes.ts";
 import { restoreTokenizer } from "../text/restore.ts";
 import type { Tokenizer, TokenizerDescription } from "../text/tokenizer.ts";
 import { hostTensors, transposed } from "./fileState.ts";
-import { filled } from "./filled.ts";
 import type { LanguageModel, ModelConfig } from "./language.ts";
 import { checkFits, type FormatOptions, formatOf, type Shapes } from "./openFormat.ts";
 import { type Place, placesOf } from "./openNames.ts";
-import { damaged, OWN_KEY, OWN_PREFIX, ownDescription, type SavedRun, splitOwn } from "./openOwn.ts";
-import { createModel } from "./registry.ts";
+import { damaged, modelOf, OWN_KEY, OWN_PREFIX, ownDescription, type SavedRun, splitOwn } from "./openOwn.ts";
+import { fitsVocabulary } from "./vocabulary.ts";
 
 /** Options of `openModel`. */
 export interface OpenModelOptions extends ReadOptions, FormatOptions {
@@ -49,8 +48,6 @@ interface Promised {
 
 /** Bytes that tell what kind of file it is. */
 const HEAD_BYTES = 512;
-/** Tokens that a head may have beyond its vocabulary, which training programs round up. */
-const PADDING = 256;
 
 /**
  * Opens a language model from any file that this engine knows: its own checkpoints; RWKV 4 to 7, GPT-2 and Mamba as
@@ -113,10 +110,7 @@ async function own(device: Device, shapes: Shapes, metadata: Metadata, options: 
     tokenizer,
     build: (tensors) => {
       const { parameters, others } = splitOwn(tensors);
-      const model = filled(
-        (init) => createModel(device, config, init),
-        () => parameters,
-      );
+      const model = modelOf(device, { config, parameters });
       return { model, format: "ostinato", run: training ? { record: training, tensors: others } : null };
     },
   };
@@ -164,8 +158,7 @@ async function described(tokenizer: TokenizerDescription): Promise<Tokenizer> {
 }
 
 function checkVocabulary({ kind, vocabSize }: ModelConfig, tokenizer: Tokenizer): void {
-  const extra = vocabSize - tokenizer.vocabSize;
-  if (extra >= 0 && extra < PADDING) return;
+  if (fitsVocabulary(vocabSize, tokenizer)) return;
   throw new FileError(
     "vocabulary",
     `openModel: the tokenizer has ${tokenizer.vocabSize} tokens, but the file's ${kind} has ${vocabSize}; use the tokenizer that it was trained with`,

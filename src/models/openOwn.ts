@@ -1,9 +1,12 @@
+import type { Device } from "../gpu/device.ts";
 import { FileError } from "../gpu/errors.ts";
 import type { FileTensor } from "../io/format.ts";
+import type { StateDict } from "../nn/module.ts";
 import type { TokenizerDescription } from "../text/tokenizer.ts";
 import { type FileState, hostTensors } from "./fileState.ts";
-import type { ModelConfig } from "./language.ts";
-import { configFrom } from "./registry.ts";
+import { filled } from "./filled.ts";
+import type { LanguageModel, ModelConfig } from "./language.ts";
+import { configFrom, createModel } from "./registry.ts";
 
 /** The key of this engine's metadata in a safetensors file. */
 export const OWN_KEY = "ostinato";
@@ -40,6 +43,20 @@ export function splitOwn(tensors: ReadonlyMap<string, FileTensor>): { parameters
   const all = [...hostTensors(tensors)];
   const own = ([name]: (typeof all)[number]) => name.startsWith(OWN_PREFIX);
   return { parameters: new Map(all.filter((entry) => !own(entry))), others: new Map(all.filter(own)) };
+}
+
+/**
+ * The model that a checkpoint of this engine describes, with its parameters.
+ * @throws FileError if they do not fit the configuration; no memory is kept then
+ */
+export function modelOf(
+  device: Device,
+  { config, parameters }: { readonly config: ModelConfig; readonly parameters: StateDict },
+): LanguageModel {
+  return filled(
+    (init) => createModel(device, config, init),
+    () => parameters,
+  );
 }
 
 /** A description that cannot be read, as the error of its file. */

@@ -2,10 +2,8 @@ import type { Device } from "../gpu/device.ts";
 import { FileError } from "../gpu/errors.ts";
 import { parseSafetensors } from "../io/safetensors.ts";
 import { type WriteTensor, writeSafetensors } from "../io/write.ts";
-import { filled } from "../models/filled.ts";
 import type { LanguageModel, ModelConfig } from "../models/language.ts";
-import { damaged, OWN_KEY, OWN_PREFIX, ownDescription, type SavedRun, splitOwn } from "../models/openOwn.ts";
-import { createModel } from "../models/registry.ts";
+import { damaged, modelOf, OWN_KEY, OWN_PREFIX, ownDescription, type SavedRun, splitOwn } from "../models/openOwn.ts";
 import type { HostTensor, StateDict } from "../nn/module.ts";
 import type { OptimizerState } from "../optim/optimizer.ts";
 import type { ScheduleDescription } from "../optim/schedule.ts";
@@ -62,8 +60,7 @@ export async function saveCheckpoint(
 }
 
 /**
- * Reads a checkpoint without touching the device. Build the model with `createModel(device, config)` and
- * `model.loadStateDict(parameters)`.
+ * Reads a checkpoint without touching the device; `modelOf` makes its model.
  * @throws FileError if the file is damaged, foreign or of an unknown kind
  */
 export function readCheckpoint(bytes: ArrayBuffer | Uint8Array<ArrayBuffer>): Checkpoint {
@@ -120,10 +117,7 @@ export function loadCheckpoint(
   device: Device,
   bytes: ArrayBuffer | Uint8Array<ArrayBuffer>,
 ): { readonly model: LanguageModel; readonly tokenizer: Tokenizer; readonly training: TrainingRecord | null } {
-  const { config, tokenizer, parameters, training } = readCheckpoint(bytes);
-  const model = filled(
-    (init) => createModel(device, config, init),
-    () => parameters,
-  );
-  return { model, tokenizer, training };
+  const checkpoint = readCheckpoint(bytes);
+  const { tokenizer, training } = checkpoint;
+  return { model: modelOf(device, checkpoint), tokenizer, training };
 }
