@@ -1,5 +1,6 @@
 import { beforeAll, expect, test } from "vitest";
 import { backward } from "../../src/autograd/backward.ts";
+import { shiftRef } from "../../src/check/references/wkv.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
 import { concat } from "../../src/ops/concat.ts";
@@ -10,7 +11,7 @@ import { scope } from "../../src/tensor/scope.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { getGpu } from "../support/device.ts";
 import { checkGradient } from "../support/gradcheck.ts";
-import { numbers, type Ref, ref } from "../support/reference.ts";
+import { numbers, type Ref } from "../support/reference.ts";
 
 let device: Device;
 beforeAll(async () => {
@@ -24,19 +25,10 @@ function run(kept: boolean, given: boolean, x: Tensor, ...rest: Tensor[]): Tenso
   return concat([...mixed, last].map((one) => reshape(one, [one.size])));
 }
 
+/** The same in float64. */
 function reference(kept: boolean, given: boolean, x: Ref, ...rest: Ref[]): Ref {
-  const [B = 0, T = 0, C = 0] = x.shape;
   const before = given ? rest.pop() : undefined;
-  const mixed = rest.flatMap((mix) =>
-    [...x.data].map((now, i) => {
-      const [b, t, c] = [Math.floor(i / (T * C)), Math.floor(i / C) % T, i % C];
-      const old = t > 0 ? x.data[i - C]! : (before?.data[b * C + c] ?? 0);
-      const share = kept ? 1 - mix.data[c]! : mix.data[c]!;
-      return now + share * (old - now);
-    }),
-  );
-  const last = Array.from({ length: B * C }, (_, i) => x.data[(Math.floor(i / C) * T + T - 1) * C + (i % C)]!);
-  return ref([mixed.length + last.length], [...mixed, ...last]);
+  return shiftRef(x, before, rest, kept);
 }
 
 test.each([

@@ -22,6 +22,7 @@ import {
   headRef,
   overHead,
   shift6Ref,
+  shiftRef,
   wkv4Ref,
 } from "../references/wkv.ts";
 
@@ -46,20 +47,6 @@ function heads(name: string, op: (...x: Tensor[]) => WkvResult, recurrence: Head
     (...x) => headRef(recurrence, x),
     { samples: 3 },
   );
-}
-
-/** x + mix (x' - x), x' the step before, and the last step. */
-function shiftRef(x: Ref, before: Ref, mixes: readonly Ref[]): Ref {
-  const [B = 0, T = 0, C = 0] = x.shape;
-  const mixed = mixes.flatMap(({ data }) =>
-    [...x.data].map((now, i) => {
-      const t = Math.floor(i / C) % T;
-      const last = t === 0 ? before.data[Math.floor(i / (T * C)) * C + (i % C)]! : x.data[i - C]!;
-      return now + data[i % C]! * (last - now);
-    }),
-  );
-  const last = Array.from({ length: B * C }, (_, i) => x.data[(Math.floor(i / C) * T + T - 1) * C + (i % C)]!);
-  return ref([mixed.length + last.length], [...mixed, ...last]);
 }
 
 type Five = [Tensor, Tensor, Tensor, Tensor, Tensor];

@@ -107,6 +107,24 @@ export function deltaKeysRef(size: number, k: Ref, dw: Ref, da: Ref, w0: Ref, a0
   return ref([4 * B, T, C], [...w, ...keys, ...unit.map((x) => -x), ...unit.map((x, i) => x * rate[i]!)]);
 }
 
+/**
+ * Token shift: x + mix (x' - x) for each mix, x' the step before, and then the last steps, in one row.
+ * @param kept the mixes tell how much of the present step is kept
+ */
+export function shiftRef(x: Ref, before: Ref | undefined, mixes: readonly Ref[], kept = false): Ref {
+  const [B = 0, T = 0, C = 0] = x.shape;
+  const mixed = mixes.flatMap(({ data }) =>
+    [...x.data].map((now, i) => {
+      const [b, t, c] = [Math.floor(i / (T * C)), Math.floor(i / C) % T, i % C];
+      const old = t > 0 ? x.data[i - C]! : (before?.data[b * C + c] ?? 0);
+      const share = kept ? 1 - data[c]! : data[c]!;
+      return now + share * (old - now);
+    }),
+  );
+  const last = Array.from({ length: B * C }, (_, i) => x.data[(Math.floor(i / C) * T + T - 1) * C + (i % C)]!);
+  return ref([mixed.length + last.length], [...mixed, ...last]);
+}
+
 /** RWKV-6's token shift: all five mixed sequences [5, B, T, C], from x, the shares, five mixes and the step before. */
 export function shift6Ref(x: Ref, shares: Ref, ...rest: Ref[]): Ref {
   const [B = 0, T = 0, C = 0] = x.shape;
