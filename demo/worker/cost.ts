@@ -3,6 +3,7 @@ import type { Device } from "../../src/gpu/device.ts";
 import type { ModelConfig } from "../../src/models/language.ts";
 import { createModel, modelKind } from "../../src/models/registry.ts";
 import type { CostPoint } from "../protocol.ts";
+import { stateBytesOf, takes } from "./models.ts";
 
 /** Lengths of text after which a token is timed. */
 const CONTEXTS = { hardware: [32, 128, 512, 2048], software: [32, 64, 128, 256, 512] } as const;
@@ -16,7 +17,7 @@ const ROUNDS = 3;
  * weights, which cost what trained ones do; a model that sees only so far back gets a window for each length.
  */
 export async function measureCost(device: Device, config: ModelConfig): Promise<readonly CostPoint[]> {
-  const windowed = modelKind(config.kind).options.some(({ name }) => name === "contextLength");
+  const windowed = takes(modelKind(config.kind), "contextLength");
   const points: CostPoint[] = [];
   for (const context of CONTEXTS[device.software ? "software" : "hardware"]) {
     const model = createModel(device, { ...config, ...(windowed && { contextLength: context }) });
@@ -30,7 +31,7 @@ export async function measureCost(device: Device, config: ModelConfig): Promise<
         await write(session);
         milliseconds = Math.min(milliseconds, (performance.now() - start) / TOKENS);
       }
-      points.push({ context, milliseconds, bytes: bytesOf(model) });
+      points.push({ context, milliseconds, bytes: stateBytesOf(model) });
     } finally {
       session.dispose();
       model.dispose();
@@ -41,11 +42,4 @@ export async function measureCost(device: Device, config: ModelConfig): Promise<
 
 async function write(session: Session): Promise<void> {
   for await (const _ of session.generate({ maxTokens: TOKENS, readEvery: TOKENS }));
-}
-
-function bytesOf(model: ReturnType<typeof createModel>): number {
-  const state = model.initialState(1);
-  const { byteLength } = state;
-  state.dispose();
-  return byteLength;
 }

@@ -1,6 +1,6 @@
 import { modelKind } from "../../src/models/registry.ts";
 import type { Settings } from "../protocol.ts";
-import { configOf, modelChoices } from "./models.ts";
+import { configOf, modelChoices, takes } from "./models.ts";
 
 const WIDEST = 4096;
 /** Distances of the widths that are tried. Wide models divide into heads of 16 at least, as smaller ones remember little. */
@@ -21,7 +21,7 @@ export function matchSettings(settings: Settings, model: string, vocabSize: numb
   if (model === settings.model) return settings;
   const target = countOf(settings, vocabSize);
   const learningRate = Number(((settings.learningRate * rateOf(model)) / rateOf(settings.model)).toPrecision(3));
-  const residual = modelKind(model).options.some(({ name }) => name === "channels");
+  const residual = takes(modelKind(model), "channels");
   const at = (width: number): Settings => ({ ...settings, model, options: {}, learningRate, width });
   const distance = (width: number) => Math.abs(countOf(at(width), vocabSize) - target);
   const after = (width: number) => width + (residual ? (width < 4 * WIDE ? NARROW : WIDE) : RECURRENT);

@@ -1,4 +1,4 @@
-import type { ModelConfig } from "../../src/models/language.ts";
+import type { LanguageModel, ModelConfig } from "../../src/models/language.ts";
 import { type ModelKind, type ModelOption, modelKind, modelKinds } from "../../src/models/registry.ts";
 import type { ModelChoice, Settings } from "../protocol.ts";
 
@@ -8,14 +8,25 @@ const SHARED = new Set(["hiddenSize", "channels", "numLayers", "contextLength"])
 /** Residual streams of attention and RWKV want smaller steps than a recurrent layer. */
 const RESIDUAL_RATE = 0.3;
 
+/** Whether a kind of model has an option: `contextLength` of those that see only so far back, `channels` of residual streams. */
+export const takes = ({ options }: ModelKind, option: string): boolean => options.some(({ name }) => name === option);
+
+/** Bytes that a model remembers of one text. */
+export function stateBytesOf(model: LanguageModel): number {
+  const state = model.initialState(1);
+  const { byteLength } = state;
+  state.dispose();
+  return byteLength;
+}
+
 /** The architectures, as the page offers them. */
 export const modelChoices: readonly ModelChoice[] = modelKinds.map((kind) => ({
   id: kind.kind,
   name: kind.label,
   about: kind.summary,
   options: ownOptions(kind),
-  windowed: kind.options.some(({ name }) => name === "contextLength"),
-  rate: kind.options.some(({ name }) => name === "channels") ? RESIDUAL_RATE : 1,
+  windowed: takes(kind, "contextLength"),
+  rate: takes(kind, "channels") ? RESIDUAL_RATE : 1,
 }));
 
 function ownOptions({ options }: ModelKind): readonly ModelOption[] {

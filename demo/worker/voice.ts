@@ -6,6 +6,7 @@ import type { LanguageModel } from "../../src/models/language.ts";
 import { modelKind } from "../../src/models/registry.ts";
 import type { Tokenizer } from "../../src/text/tokenizer.ts";
 import type { Choices, GenerateOptions, GenerateReport, StateReport } from "../protocol.ts";
+import { stateBytesOf, takes } from "./models.ts";
 
 /** Streamed text leaves in portions, so that thousands of characters a second do not flood the page. */
 const PORTION_MS = 30;
@@ -31,12 +32,9 @@ export class Voice {
   constructor(model: LanguageModel, tokenizer: Tokenizer) {
     this.model = model;
     this.tokenizer = tokenizer;
-    const state = model.initialState(1);
-    this.stateBytes = state.byteLength;
+    this.stateBytes = stateBytesOf(model);
     const { kind, contextLength } = model.config;
-    const windowed = modelKind(kind).options.some(({ name }) => name === "contextLength");
-    this.window = windowed ? Number(contextLength) : null;
-    state.dispose();
+    this.window = takes(modelKind(kind), "contextLength") ? Number(contextLength) : null;
   }
 
   /** Streams the model's continuation of a prompt, and tells what else was likely; its state can be kept. */
