@@ -1,5 +1,6 @@
 /** What a run is asked to do and what it answers: plain data, so that it passes into a page and out of it. */
 import type { Kernel } from "../src/gpu/kernel.ts";
+import type { AdapterKind } from "./adapter.ts";
 import type { Clock, Result, TimingOptions } from "./measure.ts";
 import type { Roofline, RooflineKernels } from "./roofline/roofline.ts";
 import type { Row } from "./scenarios/scenario.ts";
@@ -22,6 +23,8 @@ export interface Job {
   readonly quick: boolean;
   readonly timing: TimingOptions;
   readonly roofline: RooflineKernels;
+  /** What the run must get; null takes what there is. */
+  readonly adapter: AdapterKind | null;
   readonly power: GPUPowerPreference | null;
 }
 

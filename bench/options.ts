@@ -1,4 +1,5 @@
 import { Command, InvalidArgumentError, Option } from "commander";
+import { ADAPTER_KINDS, type AdapterKind } from "./adapter.ts";
 
 export interface Options {
   readonly runtime: "chrome" | "node";
@@ -9,7 +10,8 @@ export interface Options {
   readonly compare: string | null;
   /** Share by which a line may be slower than the saved run. */
   readonly maxRegression: number;
-  readonly adapter: "swiftshader" | "hardware";
+  /** Null: the emulation where the run can choose, else what there is. */
+  readonly adapter: AdapterKind | null;
   readonly power: GPUPowerPreference | null;
   readonly headed: boolean;
   readonly watch: boolean;
@@ -22,7 +24,7 @@ export interface Options {
 }
 
 /** `rows=1024,channels=256` */
-export function parseSizes(text: string, before: Readonly<Record<string, number>> = {}): Record<string, number> {
+function parseSizes(text: string, before: Readonly<Record<string, number>> = {}): Record<string, number> {
   const sizes = { ...before };
   for (const part of text.split(",")) {
     const [name = "", value = ""] = part.split("=");
@@ -64,10 +66,10 @@ export function command(): Command {
     .option("--compare <name>", "ratio and verdict a line against a kept run", runName)
     .option("--max-regression <share>", "slower than this share of a kept line fails", share, 0.1)
     .addOption(
-      new Option("--adapter <kind>", "the CPU's emulation, or the machine's own GPU").choices([
-        "swiftshader",
-        "hardware",
-      ]),
+      new Option(
+        "--adapter <kind>",
+        "the CPU's emulation, or the machine's own GPU; fails where it is missing",
+      ).choices(ADAPTER_KINDS),
     )
     .addOption(new Option("--power <preference>", "which GPU of several").choices(["low-power", "high-performance"]))
     .option("--headed", "show the browser", false)
@@ -104,7 +106,7 @@ export function parseOptions(args: readonly string[], parser = command()): Optio
     runtime: values.runtime,
     ...{ filter: filter ?? null, list: values.list, json: json ?? null, save: save ?? null, compare: compare ?? null },
     maxRegression: values.maxRegression,
-    adapter: adapter ?? (process.env.OSTINATO_GPU === "hardware" ? "hardware" : "swiftshader"),
+    adapter: adapter ?? (process.env.OSTINATO_GPU === "hardware" ? "hardware" : null),
     ...{ power: power ?? null, headed: values.headed, watch: values.watch, quick: values.quick },
     ...{ kernel: kernel ?? [], entry: entry ?? null, size: values.size, scenario: scenario ?? null },
     budget: budget ?? (values.quick ? 100 : 1000),

@@ -6,11 +6,16 @@ declare global {
   interface Window {
     /** Given by the runner in Node. */
     benchProgress?: Progress;
-    runBench?: (job: Job) => Promise<Outcome>;
+    /** Failures are answers: what the browser makes of an exception has lines of minified code in its message. */
+    runBench?: (job: Job) => Promise<Outcome | { readonly failure: string }>;
   }
 }
 
-window.runBench = (job) => {
-  if (!navigator.gpu) throw new Error("this browser offers no WebGPU; see scripts/chrome.ts for its switches");
-  return runJob(navigator.gpu, job, (text) => window.benchProgress?.(text));
+window.runBench = async (job) => {
+  if (!navigator.gpu) return { failure: "this browser offers no WebGPU; see scripts/chrome.ts for its switches" };
+  try {
+    return await runJob(navigator.gpu, job, (text) => window.benchProgress?.(text));
+  } catch (error) {
+    return { failure: error instanceof Error ? error.message : String(error) };
+  }
 };

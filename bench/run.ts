@@ -34,7 +34,7 @@ function kernelJob(file: string, { entry, size }: Options): KernelJob {
 }
 
 /** Names that contain the text or match it. */
-export function filtered(names: readonly string[], filter: string | null): string[] {
+function filtered(names: readonly string[], filter: string | null): string[] {
   return names.filter((name) => !filter || name.includes(filter) || new RegExp(filter).test(name));
 }
 
@@ -53,7 +53,7 @@ function jobOf(options: Options): Job {
   if (what === "suite" && lines.length === 0)
     throw new Error(`--filter ${options.filter} matches no line; --list names them`);
   return {
-    ...{ what, lines, roofline, power: options.power, quick: options.quick },
+    ...{ what, lines, roofline, adapter: options.adapter, power: options.power, quick: options.quick },
     kernels: options.kernel.map((file) => kernelJob(file, options)),
     scenario: options.scenario && findScenario(options.scenario).name,
     timing: { budgetMs: options.budget, samples: options.quick ? 5 : 50 },
@@ -141,7 +141,7 @@ async function showScenario(report: Report, name: string, { quick, json }: Optio
 }
 
 async function open(options: Options): Promise<Runtime> {
-  if (options.adapter === "hardware") process.env.OSTINATO_GPU = "hardware";
+  if (options.adapter) process.env.OSTINATO_GPU = options.adapter;
   // Imported here, because scripts/chrome.ts reads the variable as it loads.
   const { openChrome, openNode } = await import("./runtime.ts");
   return options.runtime === "node" ? openNode() : openChrome({ headed: options.headed });

@@ -59,9 +59,11 @@ export async function openChrome({ headed = false } = {}): Promise<Runtime> {
     });
     return {
       name: await browser.version(),
-      run(job, progress) {
+      async run(job, progress) {
         say = progress;
-        return page.evaluate((what) => (window.runBench as NonNullable<Window["runBench"]>)(what), job);
+        const outcome = await page.evaluate((what) => (window.runBench as NonNullable<Window["runBench"]>)(what), job);
+        if ("failure" in outcome) throw new Error(outcome.failure);
+        return outcome;
       },
       close,
     };

@@ -1,6 +1,6 @@
 /** Runs a job on a device: the same in a page and in Node. */
 import type { Device } from "../src/gpu/device.ts";
-import { openDevice } from "../src/gpu/open.ts";
+import { adapterNameOf, openAdapter } from "./adapter.ts";
 import type { Job, Machine, Outcome, Progress } from "./job.ts";
 import { measureKernels } from "./kernel/measure.ts";
 import { type Clock, findClock, measureLine, type Result, scriptTick } from "./measure.ts";
@@ -9,10 +9,8 @@ import { findScenario } from "./scenarios/all.ts";
 import { LINES } from "./suite/lines.ts";
 
 function machineOf(device: Device, clock: Clock): Machine {
-  const { vendor, architecture, device: model, description } = device.info;
-  const adapter = [...new Set([vendor, architecture, model, description])].filter(Boolean).join(" ");
   return {
-    adapter: device.software ? adapter.toUpperCase() : adapter || "unnamed adapter",
+    adapter: adapterNameOf(device),
     software: device.software,
     features: [...device.gpu.features].sort(),
     clock,
@@ -21,7 +19,7 @@ function machineOf(device: Device, clock: Clock): Machine {
 }
 
 export async function runJob(gpu: GPU, job: Job, progress: Progress): Promise<Outcome> {
-  const device = await openDevice({ gpu, ...(job.power ? { powerPreference: job.power } : {}) });
+  const device = await openAdapter(gpu, job.adapter, job.power);
   try {
     const clock = await findClock(device);
     const machine = machineOf(device, clock);

@@ -113,12 +113,20 @@ export function tables(report: Report): string {
   return sections.filter((section) => section !== "").join("\n");
 }
 
+/** An emulation shouts, so that nobody takes its times for a GPU's. */
+export function adapterName(adapter: string): string {
+  return isEmulation(adapter) ? adapter.toUpperCase() : adapter;
+}
+
+export const isEmulation = (adapter: string): boolean => /swiftshader|llvmpipe|warp|basic render/i.test(adapter);
+
 function heading({ date, command, browser, adapter, machine, load, versions, options }: Report): string {
-  const software = /swiftshader|llvmpipe|warp|basic render/i.test(adapter);
-  const note = software ? "\nThe adapter is A CPU EMULATION OF A GPU: compare ratios, not milliseconds.\n" : "";
+  const note = isEmulation(adapter)
+    ? "\nThe adapter is A CPU EMULATION OF A GPU: compare ratios, not milliseconds.\n"
+    : "";
   const facts = [
     `${date.slice(0, 10)}: \`${command}\`, at most ${options.reps} repetitions or ${options.budgetMs} ms a cell`,
-    `${browser}, adapter ${adapter}, ${machine}, load average ${load.toFixed(1)} before the run`,
+    `${browser}, adapter ${adapterName(adapter)}, ${machine}, load average ${load.toFixed(1)} before the run`,
     ...Object.entries(versions).map(([name, version]) => `${name}: ${version}`),
   ];
   return `# Ostinato beside other engines\n\n${facts.map((fact) => `- ${fact}`).join("\n")}\n${note}`;

@@ -1,5 +1,6 @@
 /** The bench from its command line, in Node: it times what is right, and refuses to time what is not. */
 import { afterAll, describe, expect, test } from "vitest";
+import { openAdapter } from "../../bench/adapter.ts";
 import type { Line } from "../../bench/line.ts";
 import { findClock, isTimed, measureLine } from "../../bench/measure.ts";
 import { findChrome, findVulkan } from "../../scripts/chrome.ts";
@@ -22,6 +23,20 @@ describe.skipIf("missing" in findVulkan(await findChrome()))("npm run bench", ()
     expect(results.every((result) => isTimed(result) && result.median > 0 && result.dispatches === 1)).toBe(true);
     expect(Math.min(...Object.values(roofline!))).toBeGreaterThan(0);
     if (machine.software) expect(text).toContain("SWIFTSHADER");
+  });
+
+  test("measures nothing on an adapter of another kind than was asked for", async () => {
+    const gpu = await getGpu();
+    const device = await openAdapter(gpu, null);
+    const [kind, other] = device.software ? (["software", "hardware"] as const) : (["hardware", "software"] as const);
+    device.destroy();
+    (await openAdapter(gpu, kind)).destroy();
+    await expect(openAdapter(gpu, other)).rejects.toThrow(
+      other === "hardware" ? /^--adapter hardware: no hardware adapter was found, only [A-Z ]*/ : /which is hardware;/,
+    );
+    const { status, text } = bench("--filter", "elementwise/add", "--adapter", other);
+    expect(text).toContain(`--adapter ${other}: `);
+    expect(status).toBe(1);
   });
 
   test("times no line whose result is wrong, and says all of one that is right", async () => {

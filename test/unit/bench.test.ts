@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { openAdapter } from "../../bench/adapter.ts";
 import { placeLabels } from "../../bench/charts.ts";
 import { compare, explain } from "../../bench/check.ts";
 import { compareRuns, passes } from "../../bench/compare.ts";
@@ -112,7 +113,15 @@ describe("arguments", () => {
 
   test("are read with their defaults", () => {
     expect(parse("--filter", "softmax", "--max-regression", "5%")).toMatchObject({
-      ...{ runtime: "chrome", filter: "softmax", maxRegression: 0.05, quick: false, budget: 1000, kernel: [] },
+      ...{
+        runtime: "chrome",
+        adapter: null,
+        filter: "softmax",
+        maxRegression: 0.05,
+        quick: false,
+        budget: 1000,
+        kernel: [],
+      },
     });
     expect(parse("--kernel", "a.wgsl", "b.wgsl", "--size", "rows=8,C=4", "--entry", "forward")).toMatchObject({
       ...{ kernel: ["a.wgsl", "b.wgsl"], size: { rows: 8, C: 4 }, entry: "forward" },
@@ -121,6 +130,7 @@ describe("arguments", () => {
 
   test.each([
     ["--runtime", "deno"],
+    ["--adapter", "swiftshader"],
     ["--size", "rows=8"],
     ["--kernel", "a.wgsl", "--size", "rows"],
     ["--filter", "("],
@@ -131,6 +141,13 @@ describe("arguments", () => {
   ])("are refused: %s %s", (...args) => {
     expect(() => parse(...args)).toThrow();
   });
+});
+
+test("a machine without any adapter is told apart by what was asked for", async () => {
+  const none = { requestAdapter: async () => null } as unknown as GPU;
+  await expect(openAdapter(none, "hardware")).rejects.toThrow(/^--adapter hardware: no hardware .* nor any other/);
+  await expect(openAdapter(none, "software")).rejects.toThrow("no emulation of a GPU was found");
+  await expect(openAdapter(none, null)).rejects.toThrow("found no usable GPU");
 });
 
 describe("the signature of any kernel", () => {

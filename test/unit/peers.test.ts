@@ -126,6 +126,7 @@ describe("the report", () => {
     expect(text).toContain("| matmul512 | 10.0 (0.33x) | 30.0 (1.00x) | 5.00 WRONG |");
     expect(text).toContain("| matmul512 | 3.00x | WRONG |");
     expect(text).toContain("tfjs-webgpu: wrong: y, error 1.0e+0 (matmul512)");
+    expect(text).toContain("adapter GOOGLE SWIFTSHADER,");
     expect(text).toContain("A CPU EMULATION");
   });
 
