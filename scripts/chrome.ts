@@ -12,7 +12,7 @@ import type { Browser, LaunchOptions } from "puppeteer";
 const hardware = process.env.OSTINATO_GPU === "hardware";
 
 /** Switches under which headless Chrome offers WebGPU on any machine. */
-export const CHROME_FLAGS: readonly string[] = [
+const CHROME_FLAGS: readonly string[] = [
   "--no-sandbox",
   "--enable-unsafe-webgpu",
   ...(hardware ? ["--enable-features=Vulkan"] : ["--use-webgpu-adapter=swiftshader"]),
@@ -73,7 +73,7 @@ async function findDownloaded(): Promise<string | null> {
 }
 
 /** The driver description of SwiftShader that lies beside a browser, or null. */
-export function findSwiftShader(chrome: string | null): string | null {
+function findSwiftShader(chrome: string | null): string | null {
   const folders = ["/usr/lib/chromium", "/usr/lib/chromium-browser", "/opt/google/chrome"];
   if (chrome) folders.unshift(dirname(realpathSync(chrome)));
   return folders.map((folder) => join(folder, "vk_swiftshader_icd.json")).find((file) => existsSync(file)) ?? null;
@@ -133,7 +133,7 @@ export async function ensureChrome(): Promise<string> {
 /** Starts headless Chrome with WebGPU. */
 export async function launchChrome(options: LaunchOptions = {}): Promise<Browser> {
   const executablePath = await findChrome();
-  if (!executablePath) throw new Error("no Chrome or Chromium found; run `npm run chrome`, or set CHROME_PATH");
+  if (!executablePath) throw new Error("no Chrome or Chromium found; run `npm run browser`, or set CHROME_PATH");
   const { default: puppeteer } = await import("puppeteer");
   return puppeteer.launch({ executablePath, ...options, args: [...CHROME_FLAGS, ...(options.args ?? [])] });
 }

@@ -27,7 +27,7 @@ export interface Task {
 }
 
 /** Between a question and its answer. */
-export const ANSWER_SIGN = "=";
+const ANSWER_SIGN = "=";
 
 const SHORTEST = 2;
 const LETTERS = "abcdefgh";

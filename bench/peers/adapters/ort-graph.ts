@@ -2,7 +2,7 @@
 
 /** Numbers of ONNX element types. */
 export const FLOAT = 1;
-export const INT32 = 6;
+const INT32 = 6;
 export const INT64 = 7;
 
 type Constant = Float32Array<ArrayBuffer> | Int32Array<ArrayBuffer> | BigInt64Array<ArrayBuffer>;

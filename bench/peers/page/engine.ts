@@ -18,6 +18,3 @@ export interface Work {
   read(): Promise<Outputs>;
   dispose(): void | Promise<void>;
 }
-
-/** For engines that can do everything. */
-export const supportsAll = () => null;

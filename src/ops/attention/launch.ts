@@ -14,7 +14,7 @@ import { mostWorkOf, type Slice, slicesOf } from "./slices.ts";
 import { tileOf } from "./tiles.ts";
 
 /** What MASK says that the mask holds. */
-export const MASKS = { none: 0, lengths: 1, keys: 2 } as const;
+const MASKS = { none: 0, lengths: 1, keys: 2 } as const;
 /** What BIAS says that the bias holds. */
 const BIASES = { none: 0, slopes: 1, scores: 2 } as const;
 /** Rows that an invocation of the direct kernels takes, and invocations of one of their workgroups. */
