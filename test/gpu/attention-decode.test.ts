@@ -6,7 +6,7 @@ import { cacheOf, cacheShape, checkRoom, createCache } from "../../src/ops/atten
 import { type DecodeOptions, decodeAttention, decodePacked, prefillPacked } from "../../src/ops/attention/decode.ts";
 import { affine } from "../../src/ops/unary.ts";
 import { capture } from "../../src/tensor/capture.ts";
-import { empty, tensor } from "../../src/tensor/create.ts";
+import { empty, ones, tensor } from "../../src/tensor/create.ts";
 import { scope } from "../../src/tensor/scope.ts";
 import { expectClose } from "../support/close.ts";
 import { getGpu } from "../support/device.ts";
@@ -196,6 +196,8 @@ test("refuses what does not fit, in one sentence, and leaves the cache as it is"
   const sizes = { batch: 1, keyHeads: 2, size: 8, capacity: 16 };
   const cache = createCache(device, sizes);
   const zero = tensor(device, [0], [1], "u32");
+  // Not fresh memory, whose zeros would hide that a refused token was written into the cache.
+  const rows = (columns: number) => ones(device, [1, columns]);
   const before = await cache.slots.data();
   expect(() => createCache(device, { ...sizes, capacity: 0 })).toThrow(
     "createCache: capacity is 0 and must be a whole number of 1 or more",
@@ -206,24 +208,22 @@ test("refuses what does not fit, in one sentence, and leaves the cache as it is"
   expect(() => checkRoom("generate", cache, 10, 6)).not.toThrow();
   expect(() => checkRoom("generate", cache, 1000, 9, 9)).toThrow("a window of 9 with 9 new tokens needs 17");
   expect(() => checkRoom("generate", cache, 1000, 8, 9)).not.toThrow();
-  expect(() => prefillPacked(empty(device, [1, 9, 64]), 4, cache, 8)).toThrow("prefillPacked: the cache is full");
-  expect(() => decodePacked(empty(device, [1, 60]), 4, cache, zero)).toThrow(
+  expect(() => prefillPacked(ones(device, [1, 9, 64]), 4, cache, 8)).toThrow("prefillPacked: the cache is full");
+  expect(() => decodePacked(rows(60), 4, cache, zero)).toThrow(
     "qkv is [1, 60] and must be [1, 64] for 4 + 2 x 2 heads of 8",
   );
-  expect(() => decodePacked(empty(device, [1, 56]), 3, cache, zero)).toThrow(
-    "3 query heads do not divide into 2 key heads",
-  );
-  expect(() => decodePacked(empty(device, [1, 64]), 4, cache, tensor(device, [0, 0, 0]))).toThrow(
+  expect(() => decodePacked(rows(56), 3, cache, zero)).toThrow("3 query heads do not divide into 2 key heads");
+  expect(() => decodePacked(rows(64), 4, cache, tensor(device, [0, 0, 0]))).toThrow(
     "the position is [3] and must be [1] or [1]",
   );
-  expect(() => decodePacked(empty(device, [1, 64]), 4, cache, zero, { window: 0 })).toThrow(
-    "a window of 0 keys shows no key",
-  );
+  expect(() => decodePacked(rows(64), 4, cache, zero, { window: 0 })).toThrow("a window of 0 keys shows no key");
   expect(() =>
-    decodeAttention(empty(device, [1, 4, 4]), empty(device, [1, 2, 8]), empty(device, [1, 2, 8]), cache, zero),
+    decodeAttention(ones(device, [1, 4, 4]), ones(device, [1, 2, 8]), ones(device, [1, 2, 8]), cache, zero),
   ).toThrow("q is [1, 4, 4] and must be [1, H, 8]");
-  expect(() => decodePacked(empty(device, [1, 64]), 4, cache, zero, { splits: 0 })).toThrow(
+  expect(() => decodePacked(rows(64), 4, cache, zero, { splits: 0 })).toThrow(
     "splits is 0 and must be a whole number of 1 or more",
   );
+  expect(() => prefillPacked(ones(device, [1, 2, 64]), 4, cache, 0, { scale: Number.NaN })).toThrow("is not finite");
+  expect(() => prefillPacked(ones(device, [1, 2, 56]), 3, cache, 0)).toThrow("3 query heads do not divide");
   expect(await cache.slots.data()).toEqual(before);
 });

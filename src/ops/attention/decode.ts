@@ -16,7 +16,7 @@ import {
   wordsOf,
 } from "./cache.ts";
 import { launchForward } from "./launch.ts";
-import { type AttentionOptions, checkSlopes, planOf, scaleOf, windowOf } from "./plan.ts";
+import { type AttentionOptions, checkSlopes, planOf, type Steps, scaleOf, windowOf } from "./plan.ts";
 
 /** Options of attention over a cache. */
 export interface DecodeOptions extends Pick<AttentionOptions, "scale" | "slopes"> {
@@ -71,10 +71,9 @@ export function decodeAttention(
       );
   }
   const rows = (x: Tensor, count: number): Rows => ({ tensor: x, steps: [0, count * size, size, 0] });
+  const plan = planDecode(op, cache, rows(q, heads), heads, position, options);
   launchAppend(op, cache, rows(k, keyHeads), rows(v, keyHeads), 1, position);
-  const out = empty(q.device, q.shape);
-  launchDecode(op, cache, rows(q, heads), heads, position, rows(out, heads), options);
-  return out;
+  return launchDecode(plan, empty(q.device, q.shape));
 }
 
 /**
@@ -94,10 +93,9 @@ export function decodePacked(
   checkFloats(op, qkv);
   const { batch, size } = cache;
   const { q, k, v } = packedRows(op, qkv, [batch], heads, cache);
+  const plan = planDecode(op, cache, q, heads, position, options);
   launchAppend(op, cache, k, v, 1, position);
-  const out = empty(qkv.device, [batch, heads * size]);
-  launchDecode(op, cache, q, heads, position, { tensor: out, steps: [0, heads * size, size, 0] }, options);
-  return out;
+  return launchDecode(plan, empty(qkv.device, [batch, heads * size]));
 }
 
 /**
@@ -123,15 +121,10 @@ export function prefillPacked(
   const [, rows = 0] = qkv.shape;
   const { q, k, v } = packedRows(op, qkv, [batch, rows], heads, cache);
   checkRoom(op, cache, seen, rows, options.window);
-  const position = tensor(device, [seen], [1], "u32");
-  launchAppend(op, cache, k, v, rows, position, lengths);
-  position.dispose();
   const keys = Math.min(seen + rows, capacity);
   const width = wordsOf(size) * 4;
   const perHead = capacity * width;
   const perBatch = keyHeads * perHead;
-  const out = empty(device, [batch, rows, heads * size]);
-  const norms = empty(device, [batch, heads, rows, 2]);
   const places = {
     q: q.steps,
     k: [0, perBatch, perHead, width],
@@ -141,6 +134,11 @@ export function prefillPacked(
   const sizes = { batch, heads, keyHeads, queries: rows, keys, size };
   const ring = { slot: (seen + rows - keys) % capacity, capacity };
   const plan = planOf(op, sizes, places, { ...options, causal: true }, { ring, half });
+  const position = tensor(device, [seen], [1], "u32");
+  launchAppend(op, cache, k, v, rows, position, lengths);
+  position.dispose();
+  const out = empty(device, [batch, rows, heads * size]);
+  const norms = empty(device, [batch, heads, rows, 2]);
   launchForward(plan, { q: qkv, k: slots, v: slots }, out, norms);
   norms.dispose();
   return out;
@@ -165,17 +163,19 @@ function packedRows(
   return { q: rows(0), k: rows(heads), v: rows(heads + keyHeads) };
 }
 
-function launchDecode(
+/** One token's attention over a cache with everything settled, so that nothing is refused once the cache has changed. */
+type DecodePlan = ReturnType<typeof planDecode>;
+
+function planDecode(
   op: string,
   cache: KeyValueCache,
   q: Rows,
   heads: number,
   position: Tensor,
-  y: Rows,
   options: DecodeOptions,
-): void {
+) {
   const { device } = q.tensor;
-  const { batch, keyHeads, size, capacity } = cache;
+  const { keyHeads, size, capacity } = cache;
   checkPosition(op, cache, position);
   if (heads < 1 || heads % keyHeads !== 0) {
     throw new ShapeError(
@@ -187,24 +187,34 @@ function launchDecode(
     throw new ValueError(`${op}: splits is ${splits} and must be a whole number of 1 or more`);
   if (slopes) checkSlopes(op, slopes, heads);
   const [left] = windowOf(op, { window, causal: true });
-  const words = wordsOf(size);
-  const lanes = Math.max(64, words);
+  const lanes = Math.max(64, wordsOf(size));
   if (lanes > device.limits.maxComputeInvocationsPerWorkgroup) {
     throw new ValueError(
       `${op}: heads of ${size} elements are too large to decode; they may have ${4 * device.limits.maxComputeInvocationsPerWorkgroup}`,
     );
   }
+  const scale = scaleOf(op, options.scale, size);
+  return { cache, q, heads, position, slopes, splits, window: left + 1, scale, lanes };
+}
+
+/** Attends and gives back `out`, rows of H D elements. */
+function launchDecode(plan: DecodePlan, out: Tensor<"f32">): Tensor<"f32"> {
+  const { cache, q, heads, position, slopes, splits, window, scale, lanes } = plan;
+  const { device } = out;
+  const { batch, keyHeads, size } = cache;
+  const words = wordsOf(size);
+  const steps: Steps = [0, heads * size, size, 0];
   const common = cacheSettings(cache, position);
-  const { words: inUnits, knobs: reading } = inWords(size, [q, y]);
+  const { words: inUnits, knobs: reading } = inWords(size, [q, { tensor: out, steps }]);
   const params = {
     ...common.params,
     heads,
     group: heads / keyHeads,
-    window: left + 1,
+    window,
     splits,
-    scale: scaleOf(op, options.scale, size),
+    scale,
     q_steps: inUnits(q.steps),
-    y_steps: inUnits(y.steps),
+    y_steps: inUnits(steps),
   };
   const knobs = {
     ...common.knobs,
@@ -215,15 +225,16 @@ function launchDecode(
   };
   const inputs = { position, q: q.tensor, cache: cache.slots, slopes: slopes ?? q.tensor };
   if (splits === 1) {
-    device.dispatch(decodeKernel, "single", { ...inputs, y: y.tensor }, params, [1, heads, batch], knobs);
-    return;
+    device.dispatch(decodeKernel, "single", { ...inputs, y: out }, params, [1, heads, batch], knobs);
+    return out;
   }
   const parts = empty(device, [batch, heads, splits, words * 4]);
   const norms = empty(device, [batch, heads, splits, 2]);
   device.dispatch(decodeKernel, "split", { ...inputs, parts, norms }, params, [splits, heads, batch], knobs);
-  device.dispatch(decodeKernel, "merge", { part: parts, norm: norms, y: y.tensor }, params, [1, heads, batch], knobs);
+  device.dispatch(decodeKernel, "merge", { part: parts, norm: norms, y: out }, params, [1, heads, batch], knobs);
   parts.dispose();
   norms.dispose();
+  return out;
 }
 
 /** As many splits as a device needs to be busy, unless they would have too few keys. */
