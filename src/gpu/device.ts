@@ -45,7 +45,7 @@ export class Device {
   private capture: Capture | null = null;
   private uniformOwners = 0;
 
-  constructor(gpu: GPUDevice, info: GPUAdapterInfo, software: boolean, ownsGpu: boolean, maxSubmitMs = 200) {
+  constructor(gpu: GPUDevice, info: GPUAdapterInfo, software: boolean, ownsGpu: boolean, maxSubmitMs = 250) {
     this.gpu = gpu;
     this.info = info;
     this.software = software;

@@ -12,7 +12,7 @@ export interface OpenOptions {
   readonly without?: readonly GPUFeatureName[];
   /**
    * Milliseconds that one submit should take at most, as the engine estimates them; longer work is sent in
-   * several, between which the GPU can draw a page. Default 200; Infinity: never cut.
+   * several, between which the GPU can draw a page. Default 250; Infinity: never cut.
    */
   readonly maxSubmitMs?: number;
 }

@@ -3,7 +3,7 @@ import type { Device } from "../../gpu/device.ts";
 import type { Plan } from "./plan.ts";
 
 /** Multiplications and additions that a slow phone's GPU, and an emulation, do in a fifth of a second. */
-const MOST_WORK = { hardware: 1e10, software: 1e8 } as const;
+const MOST_WORK = { hardware: 1e10, software: 4e8 } as const;
 
 /** Tiles of rows that one launch takes. */
 export interface Slice {
