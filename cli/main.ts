@@ -56,6 +56,7 @@ const trainCommand = program
   .option("--seed <number>", "of the first weights", whole)
   .option("--out <file>", "the checkpoint", "model.safetensors")
   .option("--save-every <seconds>", "between two saves", count, 60)
+  .option("--until <step>", "save and end at this step of the run, to go on later with --resume", count)
   .option("--resume", "go on with the run in --out")
   .option("--force", "replace what is in --out")
   .action((corpus, options) => {
@@ -75,7 +76,7 @@ const trainCommand = program
     const given = fixed.filter((name) => trainCommand.getOptionValueSource(name) === "cli");
     if (options.resume && given.length > 0)
       throw new Failure(
-        `${given.join(", ")}: a resumed run has its own; with --resume give only --steps, --out and --save-every`,
+        `${given.join(", ")}: a resumed run has its own; with --resume give only --steps, --until, --out and --save-every`,
       );
     return train(corpus, options);
   });

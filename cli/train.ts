@@ -31,13 +31,15 @@ export interface TrainOptions extends RunSettings {
   readonly context: number;
   readonly tokenizer: "characters" | "bytes";
   readonly seed?: number;
+  /** Step at which to save and end for now; the learning rate follows the whole run. */
+  readonly until?: number;
   /** Seconds between two saves. */
   readonly saveEvery: number;
 }
 
 /** Trains a model on a text file and keeps it in a checkpoint; an interrupt saves too. */
 export async function train(file: string, options: TrainOptions): Promise<void> {
-  const { out, saveEvery } = options;
+  const { out, saveEvery, until = Number.POSITIVE_INFINITY } = options;
   // What can be refused is refused before the GPU is opened, and long before the first save.
   const saved = options.resume ? await readBytes(out) : null;
   await checkPlace(out);
@@ -57,13 +59,14 @@ export async function train(file: string, options: TrainOptions): Promise<void> 
 
   const interrupt = new AbortController();
   process.once("SIGINT", () => interrupt.abort());
+  const end = Math.min(settings.steps, until);
   progress.start(settings.steps, run.step);
   try {
-    while (run.step < settings.steps && !interrupt.signal.aborted) {
+    do {
       const pause = AbortSignal.timeout(saveEvery * 1000);
-      await run.train(settings.steps - run.step, AbortSignal.any([interrupt.signal, pause]));
+      await run.train(Math.max(0, end - run.step), AbortSignal.any([interrupt.signal, pause]));
       await replaceFile(out, await run.save());
-    }
+    } while (run.step < end && !interrupt.signal.aborted);
   } finally {
     progress.stop();
   }

@@ -130,8 +130,27 @@ describe.skipIf("missing" in vulkan)("on Dawn", () => {
     const options = ["--prompt", "the rain", "--temperature", "0", "--max-tokens", "20"];
     const written = await ostinato(["generate", "a.safetensors", ...options]);
     expect(written).toMatchObject({ code: 0, err: "", out: expect.stringMatching(/^the rain.{20}\n$/) });
-    const stopped = await ostinato(["generate", "a.safetensors", ...options, "--stop", written.out.slice(10, 13)]);
+    const [stopped, halved] = await Promise.all([
+      ostinato(["generate", "a.safetensors", ...options, "--stop", written.out.slice(10, 13)]),
+      ostinato(["generate", "a.safetensors", ...options, "--weights", "f16"]),
+    ]);
+    expect(halved).toMatchObject({ code: 0, out: expect.stringMatching(/^the rain.{20}\n$/) });
     expect(stopped.out).toBe(`${written.out.slice(0, 10)}\n`);
+  });
+
+  test("a run in two parts ends with the bytes of one in one part", async () => {
+    const command = ["train", "corpus.txt", "--steps", "24", ...TINY];
+    const part = ["train", "corpus.txt", "--out", "parts.safetensors"];
+    const [whole, first] = await Promise.all([
+      ostinato([...command, "--out", "whole.safetensors"]),
+      ostinato([...command, "--out", "parts.safetensors", "--until", "11"]),
+    ]);
+    expect([whole.code, first.code]).toEqual([0, 0]);
+    expect(first.out).toContain("saved parts.safetensors at step 11; go on with --resume");
+    expect(stepOf("parts.safetensors")).toBe(11);
+    expect((await ostinato([...part, "--resume"])).code).toBe(0);
+    const [one, two] = ["whole", "parts"].map((name) => readFileSync(join(project.folder, `${name}.safetensors`)));
+    expect(two?.equals(one as Buffer)).toBe(true);
   });
 
   test("an interrupt saves, and the run goes on from there", async () => {
