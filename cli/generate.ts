@@ -20,6 +20,7 @@ export interface WriteOptions extends SamplingOptions {
   readonly tokenizer?: string;
   readonly heads?: number;
   readonly headEps?: number;
+  readonly weights: "f16" | "f32";
 }
 
 /** Streams the continuation of a prompt to the standard output, by a model from a file or an address. */
@@ -27,10 +28,10 @@ export async function write(file: string, options: WriteOptions): Promise<void> 
   const interrupt = new AbortController();
   process.once("SIGINT", () => interrupt.abort());
   const { signal } = interrupt;
-  const { tokenizer: named, heads, headEps } = options;
+  const { tokenizer: named, heads, headEps, weights } = options;
   const tokenizer = named === undefined ? undefined : await tokenizerOf(named);
   const source = /^https?:\/\//.test(file) ? file : await readBytes(file);
-  const opened = await openModel(await openGpu(), source, { signal, tokenizer, heads, headEps });
+  const opened = await openModel(await openGpu(), source, { signal, tokenizer, heads, headEps, weights });
   const known = opened.tokenizer ?? (await usual(opened));
   process.stdout.write(options.prompt);
   for await (const piece of generate(opened.model, known, { ...options, signal })) process.stdout.write(piece);

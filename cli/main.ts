@@ -88,6 +88,7 @@ program
   .option("--tokenizer <file>", "a tokenizer.json, RWKV's vocabulary file, or gpt2 or bytes (default: the model's)")
   .option("--heads <count>", "heads of a GPT-2 that has no heads of 64 channels", whole)
   .option("--head-eps <number>", "1e-5 for RWKV-5 files that were made for rwkv.cpp", real)
+  .addOption(new Option("--weights <type>", "f16 keeps them in half the memory").choices(["f16", "f32"]).default("f32"))
   .option("--prompt <text>", "text to continue", "")
   .option("--max-tokens <count>", "tokens to write", whole, 256)
   .option("--temperature <number>", "below 1 sharper, 0 always the best token", real, 0.8)

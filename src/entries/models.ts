@@ -2,6 +2,8 @@
  * Language models and their registry. Public names only; nothing inside src imports this file.
  * @module
  */
+
+export type { WeightOptions } from "../models/filled.ts";
 export { type Gpt2Options, gpt2ConfigOf, gpt2FromCheckpoint } from "../models/gpt2/load.ts";
 export type { Decoder, Forward, ForwardOptions, LanguageModel, ModelConfig } from "../models/language.ts";
 export { type MambaConfig, mambaConfigOf } from "../models/mamba/config.ts";

@@ -40,6 +40,11 @@ export function toFloat32(tensor: FileTensor, name: string): Float32Array<ArrayB
   }
 }
 
+/** The bits of an F16 tensor, a view of the file where the data are aligned; undefined for any other dtype. */
+export function halfBits(tensor: FileTensor): Uint16Array<ArrayBuffer> | undefined {
+  return tensor.dtype === "F16" ? halves(tensor) : undefined;
+}
+
 /**
  * The values of an integer or BOOL tensor as int32.
  *
@@ -67,7 +72,7 @@ function aligned({ dtype, data }: FileTensor): Uint8Array<ArrayBuffer> {
   return data.byteOffset % DTYPE_BYTES[dtype] === 0 ? data : data.slice();
 }
 
-function halves(tensor: FileTensor): Uint16Array {
+function halves(tensor: FileTensor): Uint16Array<ArrayBuffer> {
   const bytes = aligned(tensor);
   return new Uint16Array(bytes.buffer, bytes.byteOffset, bytes.length / 2);
 }

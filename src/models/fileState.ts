@@ -1,6 +1,7 @@
-import { toFloat32 } from "../io/convert.ts";
+import { halfBits, toFloat32 } from "../io/convert.ts";
 import type { FileTensor } from "../io/format.ts";
 import type { HostTensor, StateDict } from "../nn/module.ts";
+import type { Shape } from "../tensor/shape.ts";
 
 /** A state dict whose values are read from a file when they are asked for, one tensor at a time. */
 export type FileState = StateDict;
@@ -16,6 +17,22 @@ function hostTensor(tensor: FileTensor, name: string): HostTensor {
     get values() {
       return toFloat32(tensor, name);
     },
+    get halves() {
+      return halfBits(tensor);
+    },
+  };
+}
+
+/** The same values in another shape, read when they are asked for. */
+export function reshaped(value: HostTensor, shape: Shape): HostTensor {
+  return {
+    shape,
+    get values() {
+      return value.values;
+    },
+    get halves() {
+      return value.halves;
+    },
   };
 }
 
@@ -26,11 +43,21 @@ export function transposed(matrix: HostTensor): HostTensor {
     shape: [columns, rows],
     get values() {
       const { values } = matrix;
-      const result = new Float32Array(values.length);
-      for (let row = 0; row < rows; row++)
-        for (let column = 0; column < columns; column++)
-          result[column * rows + row] = values[row * columns + column] as number;
-      return result;
+      return turned(values, new Float32Array(values.length), columns);
+    },
+    get halves() {
+      const { halves } = matrix;
+      return halves && turned(halves, new Uint16Array(halves.length), columns);
     },
   };
+}
+
+type Values = Float32Array<ArrayBuffer> | Uint16Array<ArrayBuffer>;
+
+function turned<T extends Values>(values: T, result: T, columns: number): T {
+  const rows = values.length / columns;
+  for (let row = 0; row < rows; row++)
+    for (let column = 0; column < columns; column++)
+      result[column * rows + row] = values[row * columns + column] as number;
+  return result;
 }

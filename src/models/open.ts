@@ -13,14 +13,15 @@ import { ByteTokenizer } from "../text/bytes.ts";
 import { restoreTokenizer } from "../text/restore.ts";
 import type { Tokenizer, TokenizerDescription } from "../text/tokenizer.ts";
 import { hostTensors, transposed } from "./fileState.ts";
+import type { WeightOptions } from "./filled.ts";
 import type { LanguageModel, ModelConfig } from "./language.ts";
 import { checkFits, type FormatOptions, formatOf, type Shapes } from "./openFormat.ts";
 import { type Place, placesOf } from "./openNames.ts";
-import { damaged, modelOf, OWN_KEY, OWN_PREFIX, ownDescription, type SavedRun, splitOwn } from "./openOwn.ts";
+import { damaged, modelOf, OWN_KEY, ownDescription, type SavedRun, splitOwn } from "./openOwn.ts";
 import { fitsVocabulary } from "./vocabulary.ts";
 
 /** Options of `openModel`. */
-export interface OpenModelOptions extends ReadOptions, FormatOptions {
+export interface OpenModelOptions extends ReadOptions, FormatOptions, WeightOptions {
   /**
    * What turns text into the model's tokens. By default that of a checkpoint of this engine; bytes, if the model has 256
    * tokens; else none.
@@ -101,16 +102,16 @@ function finish(
 type Metadata = Readonly<Record<string, string>>;
 
 /** A checkpoint of this engine. */
-async function own(device: Device, shapes: Shapes, metadata: Metadata, options: OpenModelOptions): Promise<Promised> {
+async function own(device: Device, _: Shapes, metadata: Metadata, options: OpenModelOptions): Promise<Promised> {
   const { config, tokenizer: description, training } = ownDescription(metadata);
-  checkFits(device, new Map([...shapes].filter(([name]) => !name.startsWith(OWN_PREFIX))));
+  checkFits(device, config, options);
   const tokenizer = options.tokenizer ?? (await described(description));
   checkVocabulary(config, tokenizer);
   return {
     tokenizer,
     build: (tensors) => {
       const { parameters, others } = splitOwn(tensors);
-      const model = modelOf(device, { config, parameters });
+      const model = modelOf(device, { config, parameters }, options);
       return { model, format: "ostinato", run: training ? { record: training, tensors: others } : null };
     },
   };
@@ -122,7 +123,7 @@ async function foreign(device: Device, shapes: Shapes, _: Metadata, options: Ope
   const { format, config: configOf, build } = formatOf([...places.values()].map(({ name }) => name));
   const placed = moved(shapes, places, ({ shape }) => ({ shape: [...shape].reverse() }));
   const config = configOf(placed, options);
-  checkFits(device, placed);
+  checkFits(device, config, options);
   const tokenizer = options.tokenizer ?? (config.vocabSize === 256 ? new ByteTokenizer() : null);
   if (tokenizer) checkVocabulary(config, tokenizer);
   return {

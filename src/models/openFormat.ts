@@ -2,11 +2,13 @@ import type { Device } from "../gpu/device.ts";
 import { FileError, LimitError } from "../gpu/errors.ts";
 import { quoted } from "../io/format.ts";
 import type { StateDict } from "../nn/module.ts";
-import { type Shape, show, sizeOf } from "../tensor/shape.ts";
+import { type Shape, show } from "../tensor/shape.ts";
+import { unfilled, type WeightOptions } from "./filled.ts";
 import { gpt2ConfigOf, gpt2FromCheckpoint } from "./gpt2/load.ts";
 import type { LanguageModel, ModelConfig } from "./language.ts";
 import { mambaConfigOf } from "./mamba/config.ts";
 import { mambaFromCheckpoint } from "./mamba/model.ts";
+import { createModel } from "./registry.ts";
 import { rwkvConfigOf, rwkvFromCheckpoint } from "./rwkv/load.ts";
 
 /** Shapes by name, as the header of a file tells them before the values are read. */
@@ -27,7 +29,7 @@ interface Format {
   readonly mark: RegExp;
   /** @throws FileError if the names and shapes are not all there */
   config(shapes: Shapes, options: FormatOptions): ModelConfig;
-  build(device: Device, state: StateDict, options: FormatOptions): LanguageModel;
+  build(device: Device, state: StateDict, options: FormatOptions & WeightOptions): LanguageModel;
 }
 
 const gpt2Options = ({ heads }: FormatOptions) => (heads === undefined ? {} : { heads });
@@ -37,13 +39,14 @@ const FORMATS: readonly Format[] = [
     format: "rwkv",
     mark: /^blocks\.\d+\.(att|ffn)\./,
     config: (shapes, { headEps }) => rwkvConfigOf(shapes, headEps),
-    build: (device, state, { headEps }) => rwkvFromCheckpoint(device, state, headEps),
+    build: (device, state, { headEps, weights }) => rwkvFromCheckpoint(device, state, headEps, { weights }),
   },
   {
     format: "gpt2",
     mark: /^(transformer\.)?(wte\.weight|h\.\d+\.attn\.c_attn\.weight)$/,
     config: (shapes, options) => gpt2ConfigOf(shapes, gpt2Options(options)),
-    build: (device, state, options) => gpt2FromCheckpoint(device, state, gpt2Options(options)),
+    build: (device, state, options) =>
+      gpt2FromCheckpoint(device, state, { ...gpt2Options(options), weights: options.weights }),
   },
   {
     format: "mamba",
@@ -66,15 +69,20 @@ export function formatOf(names: Iterable<string>): Format {
 }
 
 /** @throws LimitError naming a tensor that is too large for the device, before anything is downloaded or allocated */
-export function checkFits({ limits }: Device, shapes: Shapes): void {
-  const { maxStorageBufferBindingSize, maxBufferSize } = limits;
+export function checkFits(device: Device, config: ModelConfig, options: WeightOptions): void {
+  const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
   const limit = Math.min(maxStorageBufferBindingSize, maxBufferSize);
-  for (const [name, { shape }] of shapes) {
-    const bytes = 4 * sizeOf(shape);
-    if (bytes <= limit) continue;
-    const which = limit === maxBufferSize ? "maxBufferSize" : "maxStorageBufferBindingSize";
-    throw new LimitError(
-      `openModel: ${name} ${show(shape)} takes ${bytes} bytes, and this device binds at most ${limit} at once (${which}); use a smaller model or another device`,
-    );
-  }
+  const model = unfilled((init) => createModel(device, config, init), options);
+  const sizes = () =>
+    [...model.namedParameters()].map(([name, { shape, bytes, half }]) => ({ name, shape, bytes, half }));
+  const large = sizes().find(({ bytes }) => bytes > limit);
+  model.half();
+  const fitsHalved = sizes().every(({ bytes }) => bytes <= limit);
+  model.dispose();
+  if (!large) return;
+  const { name, shape, bytes, half } = large;
+  const which = limit === maxBufferSize ? "maxBufferSize" : "maxStorageBufferBindingSize";
+  throw new LimitError(
+    `openModel: ${name} ${show(shape)} takes ${bytes} bytes as ${half ? "f16" : "f32"}, and this device binds at most ${limit} at once (${which}); use ${fitsHalved ? 'weights: "f16", ' : ""}a smaller model or another device`,
+  );
 }

@@ -4,7 +4,7 @@ import type { FileTensor } from "../io/format.ts";
 import type { StateDict } from "../nn/module.ts";
 import type { TokenizerDescription } from "../text/tokenizer.ts";
 import { type FileState, hostTensors } from "./fileState.ts";
-import { filled } from "./filled.ts";
+import { filled, type WeightOptions } from "./filled.ts";
 import type { LanguageModel, ModelConfig } from "./language.ts";
 import { configFrom, createModel } from "./registry.ts";
 
@@ -52,10 +52,12 @@ export function splitOwn(tensors: ReadonlyMap<string, FileTensor>): { parameters
 export function modelOf(
   device: Device,
   { config, parameters }: { readonly config: ModelConfig; readonly parameters: StateDict },
+  options: WeightOptions = {},
 ): LanguageModel {
   return filled(
     (init) => createModel(device, config, init),
     () => parameters,
+    options,
   );
 }
 

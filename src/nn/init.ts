@@ -1,5 +1,5 @@
 import type { Device } from "../gpu/device.ts";
-import { empty, tensor } from "../tensor/create.ts";
+import { blank, tensor } from "../tensor/create.ts";
 import { Random } from "../tensor/philox.ts";
 import { type Shape, sizeOf } from "../tensor/shape.ts";
 import type { Parameter } from "./module.ts";
@@ -21,7 +21,7 @@ class Undrawn extends Random {
   }
 }
 
-/** In place of a source of initial values, for a model that a file fills at once: large tensors stay as memory was. */
+/** In place of a source of initial values, for a model that a file fills at once: large tensors take no memory before. */
 export const undrawn: Random = new Undrawn(0);
 
 /** The given source, or one with a seed from the system. */
@@ -31,7 +31,7 @@ export function randomOf(options: InitOptions): Random {
 
 /** U(-bound, bound), drawn on the host, so that a seed gives the same model on every device. */
 export function uniformInit(device: Device, shape: Shape, bound: number, random: Random): Parameter {
-  if (random === undrawn) return empty(device, shape);
+  if (random === undrawn) return blank(device, shape);
   const values = new Float32Array(sizeOf(shape));
   for (let i = 0; i < values.length; i++) values[i] = (2 * random.uniform() - 1) * bound;
   return tensor(device, values, shape);
@@ -39,10 +39,15 @@ export function uniformInit(device: Device, shape: Shape, bound: number, random:
 
 /** N(0, std^2), drawn on the host. */
 export function normalInit(device: Device, shape: Shape, std: number, random: Random): Parameter {
-  if (random === undrawn) return empty(device, shape);
+  if (random === undrawn) return blank(device, shape);
   const values = new Float32Array(sizeOf(shape));
   for (let i = 0; i < values.length; i++) values[i] = random.normal() * std;
   return tensor(device, values, shape);
+}
+
+/** Zeros, for a layer that starts silent. */
+export function zeroInit(device: Device, shape: Shape, random: Random): Parameter {
+  return random === undrawn ? blank(device, shape) : constantInit(device, shape, 0);
 }
 
 export function constantInit(device: Device, shape: Shape, value: number): Parameter {

@@ -12,6 +12,8 @@ export type Parameter = Tensor<"f32">;
 export interface HostTensor {
   readonly shape: Shape;
   readonly values: Float32Array<ArrayBuffer>;
+  /** The same values as bits of halves (F16), where they come as such. */
+  readonly halves?: Uint16Array<ArrayBuffer> | undefined;
 }
 
 /** Parameters by name, as PyTorch names them: `rnn.weight_ih_l0`. */
@@ -97,14 +99,14 @@ export abstract class Module {
       for (const matrix of ownMatrices) {
         // A tied one is there already.
         if (matrix.half) continue;
-        const halves = scope(() => toHalf(matrix));
+        const halves = matrix.blank ? null : scope(() => toHalf(matrix));
         matrix.requiresGrad = false;
-        matrix.rebase(halves.storage.retain(), true);
-        halves.dispose();
+        matrix.rebase(halves?.storage.retain() ?? null, true);
+        halves?.dispose();
         matrix.gradSlot?.dispose();
         matrix.gradSlot = null;
         matrix.gradValid = false;
-        device = matrix.device;
+        if (halves) device = matrix.device;
       }
     }
     for (const parameter of this.parameters()) parameter.requiresGrad = false;
@@ -149,7 +151,12 @@ export abstract class Module {
         `loadStateDict: the state dict does not fit ${this.constructor.name} (${faults.join("; ")}); use a checkpoint of the same configuration`,
       );
     }
-    for (const [name, parameter] of named) parameter.write((state.get(name) as HostTensor).values);
+    for (const [name, parameter] of named) {
+      const value = state.get(name) as HostTensor;
+      const halves = parameter.half ? value.halves : undefined;
+      if (halves) parameter.writeHalves(halves);
+      else parameter.write(value.values);
+    }
   }
 
   /** Gives the memory of all parameters back. */

@@ -50,7 +50,11 @@ export function flatten(device: Device, groups: readonly (readonly Tensor<"f32">
           `optimizer: a parameter ${show(parameter.shape)} appears twice, in group ${other} and in group ${group}; give each parameter to one group, once`,
         );
       seen.set(parameter, group);
-      parameter.check("optimizer");
+      parameter.check("optimizer", true);
+      if (parameter.half)
+        throw new ValueError(
+          `optimizer: the tensor ${show(parameter.shape)} is stored as f16, through which no gradient goes; train a model that was opened or made with f32 weights`,
+        );
       const room = Math.ceil(parameter.size / BLOCK) * BLOCK;
       if (size + room > capacity) close();
       places.push({ parameter, offset: size, group });

@@ -14,6 +14,12 @@ export function empty<D extends DType = "f32">(device: Device, shape: Shape, dty
   return new Tensor(device, [...shape], dtype, device.allocate(sizeOf(shape) * ELEMENT_BYTES, `tensor ${show(shape)}`));
 }
 
+/** A tensor that takes no memory before its first values, which `write` gives it. */
+export function blank(device: Device, shape: Shape): Tensor<"f32"> {
+  checkSizes(shape);
+  return new Tensor(device, [...shape], "f32", null);
+}
+
 /**
  * A tensor from host values: a typed array (with its dtype), a number, or nested arrays (f32 unless given).
  * @param shape default: the nesting, or one axis for a typed array

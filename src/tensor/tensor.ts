@@ -35,24 +35,31 @@ export class Tensor<D extends DType = DType> implements HasStorage {
   gradValid = false;
   /** What made it; null for a leaf. */
   origin: Origin | null = null;
-  private memory: Storage;
+  private memory: Storage | null = null;
   private packed: boolean;
   private alive = true;
 
-  /** @param half the storage holds f16, two to a word */
-  constructor(device: Device, shape: Shape, dtype: D, storage: Storage, half = false) {
+  /**
+   * @param storage null: memory comes with the first values, see `blank`
+   * @param half the storage holds f16, two to a word
+   */
+  constructor(device: Device, shape: Shape, dtype: D, storage: Storage | null, half = false) {
     this.device = device;
     this.shape = shape;
     this.dtype = dtype;
     this.size = sizeOf(shape);
-    this.memory = storage;
     this.packed = half;
     adopt(this);
-    reportLeaks.register(this, storage);
+    if (storage) this.hold(storage);
   }
 
   get storage(): Storage {
-    return this.memory;
+    return this.memory ?? this.hold(this.device.allocate(this.bytes, `tensor ${show(this.shape)}`));
+  }
+
+  /** Whether it has no memory yet: see `blank`. */
+  get blank(): boolean {
+    return this.memory === null;
   }
 
   /** Gradient that backward left here (leaves only), or null since the last `zeroGrad`. */
@@ -74,12 +81,12 @@ export class Tensor<D extends DType = DType> implements HasStorage {
   }
 
   /** Moves the tensor to other memory: parameters are gathered into one flat buffer, or stored as halves. */
-  rebase(storage: Storage, half = this.packed): void {
-    this.memory.release();
+  rebase(storage: Storage | null, half = this.packed): void {
+    this.memory?.release();
     reportLeaks.unregister(this);
-    this.memory = storage;
+    this.memory = null;
     this.packed = half;
-    reportLeaks.register(this, storage);
+    if (storage) this.hold(storage);
   }
 
   /** Values on the host, once everything recorded so far has run. Reads made together share one transfer. */
@@ -106,8 +113,33 @@ export class Tensor<D extends DType = DType> implements HasStorage {
       );
     }
     const values = Array.isArray(data) ? arrayOf(this.dtype, data) : (data as TypedArray);
-    if (this.size > 0) this.device.write(this.storage, this.packed ? packHalves(values as Float32Array) : values);
+    return this.put(this.packed ? packHalves(values as Float32Array) : values);
+  }
+
+  /**
+   * Overwrites the values of a tensor that is stored as halves with the bits of as many halves, as they are.
+   * @throws ShapeError if there are more or fewer
+   */
+  writeHalves(bits: Uint16Array<ArrayBuffer>): this {
+    this.check("writeHalves", true);
+    if (!this.packed || bits.length !== this.size) {
+      throw new ShapeError(
+        `writeHalves: ${bits.length} halves do not fill a tensor ${show(this.shape)} of ${this.size} stored as ${this.packed ? "f16" : this.dtype}; give as many as it has to one stored as f16`,
+      );
+    }
+    return this.put(bits);
+  }
+
+  private put(values: TypedArray | Uint16Array<ArrayBuffer>): this {
+    if (!this.memory) this.hold(this.device.upload(values, `tensor ${show(this.shape)}`));
+    else if (this.size > 0) this.device.write(this.memory, values);
     return this;
+  }
+
+  private hold(storage: Storage): Storage {
+    this.memory = storage;
+    reportLeaks.register(this, storage);
+    return storage;
   }
 
   /** Gives the memory back; values that backward still needs are kept until it ran. Safe to call twice. */
@@ -116,7 +148,7 @@ export class Tensor<D extends DType = DType> implements HasStorage {
     this.alive = false;
     forget(this);
     reportLeaks.unregister(this);
-    this.memory.release();
+    this.memory?.release();
     this.origin?.release();
     this.origin = null;
     this.gradSlot?.dispose();

@@ -2,6 +2,7 @@ import type { Device } from "../gpu/device.ts";
 import { FileError } from "../gpu/errors.ts";
 import { parseSafetensors } from "../io/safetensors.ts";
 import { type WriteTensor, writeSafetensors } from "../io/write.ts";
+import type { WeightOptions } from "../models/filled.ts";
 import type { LanguageModel, ModelConfig } from "../models/language.ts";
 import { damaged, modelOf, OWN_KEY, OWN_PREFIX, ownDescription, type SavedRun, splitOwn } from "../models/openOwn.ts";
 import type { HostTensor, StateDict } from "../nn/module.ts";
@@ -41,8 +42,11 @@ export async function saveCheckpoint(
   tokenizer: Tokenizer,
   training?: TrainingRecord,
 ): Promise<Uint8Array<ArrayBuffer>> {
-  const tensors: [string, WriteTensor][] = [];
-  for (const [name, { shape, values }] of await model.stateDict()) tensors.push([name, { shape, data: values }]);
+  const halves = new Set([...model.namedParameters()].flatMap(([name, { half }]) => (half ? [name] : [])));
+  const tensors = [...(await model.stateDict())].map(([name, { shape, values }]): [string, WriteTensor] => [
+    name,
+    { shape, data: values, ...(halves.has(name) && { dtype: "F16" }) },
+  ]);
   if (training) {
     const { optimizer, carried } = training.state;
     for (const [name, values] of optimizer) tensors.push([OPTIMIZER + name, { shape: [values.length], data: values }]);
@@ -106,18 +110,24 @@ export function trainingOf({ record, tensors }: SavedRun): TrainingRecord {
 
 /** The values of a file in memory of their own. */
 function copied(state: StateDict): Map<string, HostTensor> {
-  return new Map([...state].map(([name, { shape, values }]) => [name, { shape, values: values.slice() }]));
+  return new Map(
+    [...state].map(([name, { shape, values, halves }]) => [
+      name,
+      { shape, values: values.slice(), halves: halves?.slice() },
+    ]),
+  );
 }
 
 /**
- * Reads a checkpoint and builds its model on a device.
+ * Reads a checkpoint and builds its model on a device, its weights as `options` say.
  * @throws FileError as `readCheckpoint`, or if the parameters do not fit the configuration; no memory is kept then
  */
 export function loadCheckpoint(
   device: Device,
   bytes: ArrayBuffer | Uint8Array<ArrayBuffer>,
+  options: WeightOptions = {},
 ): { readonly model: LanguageModel; readonly tokenizer: Tokenizer; readonly training: TrainingRecord | null } {
   const checkpoint = readCheckpoint(bytes);
   const { tokenizer, training } = checkpoint;
-  return { model: modelOf(device, checkpoint), tokenizer, training };
+  return { model: modelOf(device, checkpoint, options), tokenizer, training };
 }

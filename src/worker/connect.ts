@@ -1,6 +1,7 @@
 import type { DeviceLostError } from "../gpu/errors.ts";
 import { DisposedError, OstinatoError } from "../gpu/errors.ts";
 import type { Progress } from "../io/reader.ts";
+import type { WeightOptions } from "../models/filled.ts";
 import type { FormatOptions } from "../models/openFormat.ts";
 import type { RunSettings } from "../train/run.ts";
 import type { TrainReport } from "../train/trainer.ts";
@@ -24,7 +25,7 @@ export interface ConnectOptions {
 }
 
 /** What opens a file, as far as it does not tell itself. */
-export interface RemoteOpenOptions extends FormatOptions {
+export interface RemoteOpenOptions extends FormatOptions, WeightOptions {
   /** GPT-2's tokenizer, bytes, or the file or address of a `tokenizer.json` or of RWKV's World vocabulary. */
   readonly tokenizer?: "gpt2" | "bytes" | Blob | URL;
   readonly onProgress?: (progress: Progress) => void;

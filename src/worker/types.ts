@@ -1,5 +1,6 @@
 import type { GenerateOptions } from "../generate/generate.ts";
 import type { Progress } from "../io/reader.ts";
+import type { WeightOptions } from "../models/filled.ts";
 import type { ModelConfig } from "../models/language.ts";
 import type { FormatOptions } from "../models/openFormat.ts";
 import type { RunSettings } from "../train/run.ts";
@@ -45,7 +46,7 @@ export interface CreateOptions {
 export type TokenizerSource = "gpt2" | "bytes" | Blob | string;
 
 /** A model from a file: bytes, a Blob, or an absolute address to fetch. */
-export interface OpenArguments extends FormatOptions {
+export interface OpenArguments extends FormatOptions, WeightOptions {
   readonly source: ArrayBuffer | Uint8Array<ArrayBuffer> | Blob | string;
   readonly tokenizer?: TokenizerSource | undefined;
 }

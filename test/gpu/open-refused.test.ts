@@ -145,13 +145,17 @@ describe("files that will not do are refused in one sentence, and nothing stays 
     const file = new Uint8Array(8 + header.length);
     new DataView(file.buffer).setBigUint64(0, BigInt(header.length), true);
     file.set(header, 8);
-    const error = await openModel(small, streamOf(file, { chunk: file.length, stallAt: file.length })).catch(
-      (error: unknown) => error,
-    );
+    const before = small.stats.memory.live;
+    const open = (stream: StreamOptions, options: OpenModelOptions = {}) =>
+      openModel(small, streamOf(file, { chunk: file.length, ...stream }), options).catch((error: unknown) => error);
+    const error = await open({ stallAt: file.length });
     expect(error).toBeInstanceOf(LimitError);
     expect((error as Error).message).toBe(
-      "openModel: emb.weight [65536, 1024] takes 268435456 bytes, and this device binds at most 134217728 at once (maxStorageBufferBindingSize); use a smaller model or another device",
+      'openModel: emb.weight [65536, 1024] takes 268435456 bytes as f32, and this device binds at most 134217728 at once (maxStorageBufferBindingSize); use weights: "f16", a smaller model or another device',
     );
+    // As halves it just fits, so that the rest is asked for.
+    expect(await open({}, { weights: "f16" })).toMatchObject({ code: "truncated" });
+    expect(small.stats.memory.live).toBe(before);
     gpu.destroy();
   });
 });

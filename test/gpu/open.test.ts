@@ -6,14 +6,13 @@ import { writeSafetensors } from "../../src/io/write.ts";
 import { type OpenModelOptions, openModel } from "../../src/models/open.ts";
 import { createModel } from "../../src/models/registry.ts";
 import { RwkvLanguageModel } from "../../src/models/rwkv/model.ts";
-import type { StateDict } from "../../src/nn/module.ts";
 import { narrowHalf, widenHalf } from "../../src/tensor/half.ts";
 import { Random } from "../../src/tensor/philox.ts";
 import { ByteTokenizer } from "../../src/text/bytes.ts";
 import { CharTokenizer } from "../../src/text/characters.ts";
 import { saveCheckpoint } from "../../src/train/checkpoint.ts";
 import { getGpu } from "../support/device.ts";
-import { renamed, type Sample, safetensors, sample } from "../support/open.ts";
+import { linearAttention, renamed, type Sample, safetensors, sample } from "../support/open.ts";
 import { streamOf } from "../support/stream.ts";
 import { torchFile } from "../support/torch.ts";
 
@@ -36,36 +35,6 @@ const huggingFace = (name: string) =>
       /time_mix_([kvrg])$/,
       (_, one: "k") => `time_mix_${{ k: "key", v: "value", r: "receptance", g: "gate" }[one]}`,
     );
-
-/** As flash-linear-attention calls RWKV-7, its low-rank maps transposed. */
-function linearAttention(state: StateDict): StateDict {
-  const parts = { receptance: "r_proj", key: "k_proj", value: "v_proj", output: "o_proj", ln_x: "g_norm" };
-  const entries = [...state].map(([name, value]) => {
-    const low = /\.att\.([wavg])([012])$/.exec(name);
-    const long = `model.${name}`
-      .replace("model.head.", "lm_head.")
-      .replace("model.emb.", "model.embeddings.")
-      .replace("model.ln_out.", "model.norm.")
-      .replace(".blocks.", ".layers.")
-      .replace(".ln0.", ".pre_norm.")
-      .replace(".ln1.", ".attn_norm.")
-      .replace(".ln2.", ".ffn_norm.")
-      .replace(/\.att\.(receptance|key|value|output|ln_x)\./, (_, part: "key") => `.attn.${parts[part]}.`)
-      .replace(/\.att\.([wavg])0$/, ".attn.$1_lora.lora.2.bias")
-      .replace(/\.att\.([wavg])1$/, ".attn.$1_lora.lora.0.weight")
-      .replace(/\.att\.([wavg])2$/, ".attn.$1_lora.lora.2.weight")
-      .replace(".att.", ".attn.");
-    if (!low) return [long, value] as const;
-    if (low[2] === "0") return [long, { shape: [value.values.length], values: value.values }] as const;
-    const [rows, columns] = value.shape as [number, number];
-    const turned = Float32Array.from(
-      value.values,
-      (_, i) => value.values[(i % rows) * columns + Math.floor(i / rows)]!,
-    );
-    return [long, { shape: [columns, rows], values: turned }] as const;
-  });
-  return new Map(entries);
-}
 
 async function expectOpens(
   bytes: Uint8Array<ArrayBuffer>,

@@ -177,6 +177,14 @@ describe("a served model", () => {
     await expect(model.save()).rejects.toThrow(ValueError);
   });
 
+  test("weights as halves write, and do not train", async () => {
+    const { model } = await connectHere();
+    await model.create(LSTM);
+    await model.open(await model.save(), { weights: "f16" });
+    expect(await textOf(model.generate("the", { maxTokens: 8 }))).toHaveLength(8);
+    await expect(model.train(TEXT, SETTINGS)).rejects.toThrow("is stored as f16, through which no gradient goes");
+  });
+
   test("errors keep their classes, and what was there stays", async () => {
     const { model } = await connectHere();
     await expect(textOf(model.generate("a"))).rejects.toThrow("create or open one first");

@@ -3,7 +3,7 @@ import { FileError } from "../../gpu/errors.ts";
 import type { HostTensor, StateDict } from "../../nn/module.ts";
 import { type Shape, sameShape, show } from "../../tensor/shape.ts";
 import { transposed } from "../fileState.ts";
-import { filled } from "../filled.ts";
+import { filled, type WeightOptions } from "../filled.ts";
 import { TransformerLanguageModel } from "../transformer.ts";
 import type { TransformerConfig } from "../transformerConfig.ts";
 
@@ -11,7 +11,7 @@ import type { TransformerConfig } from "../transformerConfig.ts";
 type Shapes = ReadonlyMap<string, { readonly shape: Shape }>;
 
 /** What the names and shapes of a file do not tell. */
-export interface Gpt2Options {
+export interface Gpt2Options extends WeightOptions {
   /** Default: heads of 64 channels, as in all published sizes. */
   readonly heads?: number;
   /** Layers that the file must have; default: as many as it has. */
@@ -106,6 +106,7 @@ export function gpt2FromCheckpoint(
   return filled(
     (init) => new TransformerLanguageModel(device, config, init),
     () => fitted,
+    options,
   );
 }
 

@@ -7,7 +7,7 @@ import { RMSNorm } from "../../nn/norm.ts";
 import { add } from "../../ops/binary.ts";
 import { linear } from "../../ops/linear.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { filled } from "../filled.ts";
+import { filled, type WeightOptions } from "../filled.ts";
 import type { Decoder, Forward, ForwardOptions, LanguageModel, ModelConfig } from "../language.ts";
 import { ModelState, zeroState } from "../state.ts";
 import { checkTokens, stepwiseDecoder } from "../stepwise.ts";
@@ -106,7 +106,7 @@ export class MambaLanguageModel extends Module implements LanguageModel {
  * and a copy of the table as `lm_head.weight` are understood.
  * @throws FileError if it is no Mamba checkpoint, or lists what is missing, unexpected or misshaped
  */
-export function mambaFromCheckpoint(device: Device, state: StateDict): MambaLanguageModel {
+export function mambaFromCheckpoint(device: Device, state: StateDict, options: WeightOptions = {}): MambaLanguageModel {
   const config = mambaConfigOf(state);
   const named = [...state]
     .filter(([name]) => name !== "lm_head.weight")
@@ -114,5 +114,6 @@ export function mambaFromCheckpoint(device: Device, state: StateDict): MambaLang
   return filled(
     (init) => new MambaLanguageModel(device, config, init),
     () => new Map(named),
+    options,
   );
 }

@@ -3,7 +3,8 @@ import { FileError } from "../../gpu/errors.ts";
 import type { HostTensor, StateDict } from "../../nn/module.ts";
 import type { RwkvVersion } from "../../nn/rwkv/types.ts";
 import { type Shape, sizeOf } from "../../tensor/shape.ts";
-import { filled } from "../filled.ts";
+import { reshaped } from "../fileState.ts";
+import { filled, type WeightOptions } from "../filled.ts";
 import { HEAD_EPS, type RwkvConfig } from "./config.ts";
 import { RwkvLanguageModel } from "./model.ts";
 
@@ -41,6 +42,14 @@ export function rwkvConfigOf(state: Shapes, headEps = HEAD_EPS): RwkvConfig {
   const rank = (of: readonly RwkvVersion[], name: string, axis: number) =>
     of.includes(version) ? size(name, axis) : 0;
   const numLayers = Math.max(...layers.map(Number)) + 1;
+  const present = new Set(layers.map(Number));
+  if (present.size < numLayers) {
+    const missing = Array.from({ length: present.size + 1 }, (_, layer) => layer).find((layer) => !present.has(layer));
+    throw new FileError(
+      "rwkv-layers",
+      `rwkv: the file lacks layer ${missing} of ${numLayers}; use all parts of the checkpoint`,
+    );
+  }
   return {
     kind: `rwkv${version}`,
     vocabSize,
@@ -78,11 +87,17 @@ const UNUSED = /^blocks\.0\.att\.v[012]$/;
  * @param headEps 1e-5 for files that were made for rwkv.cpp's version 5; default 64e-5
  * @throws FileError if it is no RWKV checkpoint, or lists what is missing, unexpected or misshaped
  */
-export function rwkvFromCheckpoint(device: Device, state: StateDict, headEps = HEAD_EPS): RwkvLanguageModel {
+export function rwkvFromCheckpoint(
+  device: Device,
+  state: StateDict,
+  headEps = HEAD_EPS,
+  options: WeightOptions = {},
+): RwkvLanguageModel {
   const config = rwkvConfigOf(state, headEps);
   return filled(
     (init) => new RwkvLanguageModel(device, config, init),
     (model) => fitted(model, state),
+    options,
   );
 }
 
@@ -97,16 +112,6 @@ function fitted(model: RwkvLanguageModel, state: StateDict): StateDict {
     result.set(name, alike ? reshaped(value, shape) : value);
   }
   return result;
-}
-
-/** Its values are read when they are asked for. */
-function reshaped(value: HostTensor, shape: Shape): HostTensor {
-  return {
-    shape,
-    get values() {
-      return value.values;
-    },
-  };
 }
 
 const squeezed = (shape: Shape): string => shape.filter((n) => n !== 1).join();

@@ -1,5 +1,5 @@
 import type { Device } from "../../gpu/device.ts";
-import { empty, tensor } from "../../tensor/create.ts";
+import { blank, tensor } from "../../tensor/create.ts";
 import type { Random } from "../../tensor/philox.ts";
 import { type Shape, sizeOf } from "../../tensor/shape.ts";
 import { normalInit, undrawn } from "../init.ts";
@@ -40,7 +40,7 @@ const AFFORDABLE = 1e8;
  * Source: Saxe et al. 2013, https://arxiv.org/abs/1312.6120; by Gram-Schmidt, twice over for accuracy.
  */
 export function orthogonal(device: Device, shape: Shape, gain: number, random: Random): Parameter {
-  if (random === undrawn) return empty(device, shape);
+  if (random === undrawn) return blank(device, shape);
   const [rows, columns] = shape.slice(-2) as [number, number];
   const [few, many] = [Math.min(rows, columns), Math.max(rows, columns)];
   if (2 * few * few * many > AFFORDABLE) return normalInit(device, shape, gain / Math.sqrt(many), random);

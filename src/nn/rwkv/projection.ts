@@ -2,7 +2,7 @@ import type { Device } from "../../gpu/device.ts";
 import { type LinearOptions, linear } from "../../ops/linear.ts";
 import type { Random } from "../../tensor/philox.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { constantInit } from "../init.ts";
+import { zeroInit } from "../init.ts";
 import { Module, type Parameter } from "../module.ts";
 import { orthogonal } from "./init.ts";
 
@@ -14,7 +14,7 @@ export class Projection extends Module {
   constructor(device: Device, inFeatures: number, outFeatures: number, gain: number, random: Random) {
     super();
     const shape = [outFeatures, inFeatures];
-    const weight = gain === 0 ? constantInit(device, shape, 0) : orthogonal(device, shape, gain, random);
+    const weight = gain === 0 ? zeroInit(device, shape, random) : orthogonal(device, shape, gain, random);
     this.weight = this.matrix("weight", weight);
   }
 

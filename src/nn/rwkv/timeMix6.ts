@@ -7,7 +7,7 @@ import { mapRows } from "../../ops/wkv/lowRank.ts";
 import { tokenShift6 } from "../../ops/wkv/mix6.ts";
 import { wkv6 } from "../../ops/wkv/wkv6.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { constantInit, uniformInit } from "../init.ts";
+import { uniformInit, zeroInit } from "../init.ts";
 import { Module, type Parameter } from "../module.ts";
 import { HeadNorm, headSize, intoHeads } from "./heads.ts";
 import { fall, rise, valuesOf } from "./init.ts";
@@ -57,13 +57,13 @@ export class TimeMix6 extends Module {
     this.mixX = this.parameter("time_maa_x", valuesOf(device, [1, 1, C], plain));
     const mixes = MIXED.map((name) => this.parameter(`time_maa_${name}`, valuesOf(device, [1, 1, C], starts[name])));
     this.mixes = mixes as [Parameter, Parameter, Parameter, Parameter, Parameter];
-    this.mixIn = this.matrix("time_maa_w1", constantInit(device, [C, MIXED.length * mix], 0));
+    this.mixIn = this.matrix("time_maa_w1", zeroInit(device, [C, MIXED.length * mix], random));
     this.mixOut = this.matrix("time_maa_w2", uniformInit(device, [MIXED.length, mix, C], 0.01, random));
     this.decay = this.parameter(
       "time_decay",
       valuesOf(device, [1, 1, C], (n) => startingDecay(n, C, late)),
     );
-    this.decayIn = this.matrix("time_decay_w1", constantInit(device, [C, decay], 0));
+    this.decayIn = this.matrix("time_decay_w1", zeroInit(device, [C, decay], random));
     this.decayOut = this.matrix("time_decay_w2", uniformInit(device, [decay, C], 0.01, random));
     this.bonus = this.parameter(
       "time_faaaa",

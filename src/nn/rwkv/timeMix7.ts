@@ -3,7 +3,7 @@ import { deltaFinish, deltaKeys, valueResidual } from "../../ops/wkv/delta.ts";
 import { mapRows } from "../../ops/wkv/lowRank.ts";
 import { wkv7 } from "../../ops/wkv/wkv7.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
-import { constantInit } from "../init.ts";
+import { constantInit, zeroInit } from "../init.ts";
 import { Module, type Parameter } from "../module.ts";
 import { HeadNorm, headSize, intoHeads } from "./heads.ts";
 import { fall, orthogonal, rise, valuesOf } from "./init.ts";
@@ -55,7 +55,7 @@ export class TimeMix7 extends Module {
     );
     const map = (name: string, rank: number, start: (c: number) => number): LowRank => ({
       offset: this.parameter(`${name}0`, valuesOf(device, [1, 1, C], start)),
-      inner: this.matrix(`${name}1`, constantInit(device, [C, rank], 0)),
+      inner: this.matrix(`${name}1`, zeroInit(device, [C, rank], random)),
       outer: this.matrix(`${name}2`, orthogonal(device, [rank, C], 0.1 * Math.max(1, Math.sqrt(rank / C)), random)),
     });
     const { decay = rankOf(C, 2.5), rate = rankOf(C, 2.5), value = rankOf(C, 1.7), gate = rankOf(C, 5) } = ranks;
@@ -63,7 +63,7 @@ export class TimeMix7 extends Module {
     this.decay = map("w", decay, (c) => -5.5 + 6 * (line(c) + 0.5) ** (1 + late ** 0.3) + 2.5 * zigzag(c));
     this.rate = map("a", rate, (c) => -0.19 + 0.3 * zigzag(c) + 0.4 * line(c));
     this.residual = depth.layer === 0 ? null : map("v", value, (c) => 0.73 - 0.4 * line(c));
-    this.gateIn = this.matrix("g1", constantInit(device, [C, gate], 0));
+    this.gateIn = this.matrix("g1", zeroInit(device, [C, gate], random));
     this.gateOut = this.matrix("g2", orthogonal(device, [gate, C], 0.1 * Math.max(1, Math.sqrt(gate / C)), random));
     this.keyScale = this.parameter(
       "k_k",
