@@ -1,15 +1,15 @@
 // Rows of a table by id, y[n] = weight[ids[n]], and the gradient dweight[v] = sum of dy[n] over the n with ids[n] = v.
 // An id outside [0, V) gives a row of NaN, because zeros would hide the mistake.
-// The gradient is summed in the order of n without atomics, so it repeats bit by bit, in one of two ways:
-// `backward` gives every word of the table an invocation, which looks through all ids; right for small tables.
-// `scatter` gives every position a workgroup, of which the first with an id gathers all later ones; dweight must
-// hold zeros (or what to add to) before. Right for tables with many more rows than there are positions.
-// Shapes: V rows of C elements, N ids; a word is one element, or four where C allows vec4f.
-// Dispatch: `forward` ceil(N * C / BLOCK) and `backward` ceil(V * C / BLOCK), in words; `scatter` N workgroups.
+// The gradient reads dy once and needs no atomics, so it repeats bit by bit. `rank` sorts the positions by id, equal ids by
+// position: each counts those before it, N / 4 comparisons of vectors an invocation. `sum` adds up stretches of SPAN
+// neighbours in that order, whatever their ids, so a frequent id takes many invocations; where it goes on from one stretch to
+// the next, both leave their shares, and `join` adds these. dweight must hold zeros (or what to add to) before.
+// Shapes: V rows of C elements, N ids, P = ceil(N / SPAN); a word is one element, or four where C allows vec4f.
+// Dispatch: `forward` ceil(N * C / BLOCK), in words; `rank` ceil(N / BLOCK); `sum` and `join` ceil(P * C / BLOCK), in words.
 
 alias word = vec4f;            // or f32
 override BLOCK: u32 = 64u;     // invocations a workgroup
-override ADD: bool = false;    // `backward`: dweight += instead of =
+const SPAN: u32 = 16u;         // neighbours in the order that an invocation adds up
 
 struct Params {
   vocabulary: u32,  // V
@@ -24,31 +24,35 @@ struct Params {
 @group(0) @binding(3) var<storage, read_write> y: array<word>;         // (N, C)
 @group(0) @binding(4) var<storage, read> dy: array<word>;              // (N, C)
 @group(0) @binding(5) var<storage, read> quads: array<vec4i>;          // (N): ids, four at a time
-@group(0) @binding(6) var<storage, read_write> dweight: array<word>;   // (V, C)
-
-var<workgroup> earlier: atomic<u32>;
-var<workgroup> latest: atomic<u32>;
+@group(0) @binding(6) var<storage, read_write> order: array<vec2i>;    // (N): id and position, in the order of ids
+@group(0) @binding(7) var<storage, read> sorted: array<vec2i>;         // (N): order
+@group(0) @binding(8) var<storage, read_write> shares: array<word>;    // (P, 2, C): of the first and of the last id of a stretch
+@group(0) @binding(9) var<storage, read> parts: array<word>;           // (P, 2, C): shares
+@group(0) @binding(10) var<storage, read_write> dweight: array<word>;  // (V, C)
 
 // Made from a number of the run, because constants may not be NaN.
 fn not_a_number(seed: u32) -> f32 {
   return bitcast<f32>(0x7fc00000u | (seed & 0xffffu));
 }
 
-// Sum of word w of dy over the positions first to last whose id is v.
-fn gradient_of(v: i32, w: u32, first: u32, last: u32) -> word {
-  var sum = word(0.0);
-  for (var q = first / 4u; q * 4u <= last; q++) {
-    let four = quads[q] == vec4i(v);
-    if (any(four)) {
-      for (var k = 0u; k < 4u; k++) {
-        let n = q * 4u + k;
-        if (four[k] && n >= first && n <= last) {
-          sum += dy[n * params.words + w];
-        }
-      }
-    }
+// Of the four ids of a quad, which come before position n and its id.
+fn before(q: u32, n: u32, id: i32) -> vec4u {
+  let at = 4u * q + vec4u(0u, 1u, 2u, 3u);
+  let four = quads[q];
+  let smaller = (four < vec4i(id)) & (at < vec4u(params.positions));
+  return vec4u(smaller | ((four == vec4i(id)) & (at < vec4u(n))));
+}
+
+// Whether the id at place r of the order is also the one before it.
+fn goes_on(r: u32) -> bool {
+  return r > 0u && r < params.positions && sorted[r].x == sorted[r - 1u].x;
+}
+
+// Adds to word w of the row of an id, if it has one that learns.
+fn add(id: i32, w: u32, sum: word) {
+  if (id >= 0 && id < i32(params.vocabulary) && id != params.padding) {
+    dweight[u32(id) * params.words + w] += sum;
   }
-  return sum;
 }
 
 @compute @workgroup_size(BLOCK)
@@ -68,48 +72,83 @@ fn forward(
 }
 
 @compute @workgroup_size(BLOCK)
-fn backward(
+fn rank(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let n = (group.x + group.y * groups.x) * BLOCK + lane;
+  if (n < params.positions) {
+    let id = ids[n];
+    let own = n / 4u;
+    let whole = params.positions / 4u;
+    var count = before(own, n, id);
+    // Quads to the left come before with an equal id, those to the right do not.
+    for (var q = 0u; q < own; q++) {
+      count += vec4u(quads[q] <= vec4i(id));
+    }
+    for (var q = own + 1u; q < whole; q++) {
+      count += vec4u(quads[q] < vec4i(id));
+    }
+    if (own < whole && whole * 4u < params.positions) {
+      count += before(whole, n, id);
+    }
+    order[count.x + count.y + count.z + count.w] = vec2i(id, i32(n));
+  }
+}
+
+@compute @workgroup_size(BLOCK)
+fn sum(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
   let i = (group.x + group.y * groups.x) * BLOCK + lane;
-  let v = i / params.words;
-  if (v < params.vocabulary) {
-    var sum = word(0.0);
-    if (i32(v) != params.padding) {
-      sum = gradient_of(i32(v), i % params.words, 0u, params.positions - 1u);
+  let w = i % params.words;
+  let stretch = i / params.words;
+  let first = stretch * SPAN;
+  let last = min(first + SPAN, params.positions);
+  var total = word(0.0);
+  var open = goes_on(first);
+  for (var r = first; r < last; r++) {
+    let at = sorted[r];
+    total += dy[u32(at.y) * params.words + w];
+    let more = goes_on(r + 1u);
+    if (!more || r + 1u == last) {
+      if (open || more) {
+        shares[(2u * stretch + u32(!open)) * params.words + w] = total;
+      } else {
+        add(at.x, w, total);
+      }
+      total = word(0.0);
+      open = false;
     }
-    if (ADD) {
-      sum += dweight[i];
-    }
-    dweight[i] = sum;
   }
 }
 
 @compute @workgroup_size(BLOCK)
-fn scatter(
+fn join(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let position = group.x + group.y * groups.x;
-  let n = min(position, params.positions - 1u);
-  let id = ids[n];
-  for (var m = lane; m < params.positions; m += BLOCK) {
-    if (ids[m] == id) {
-      if (m < n) {
-        atomicStore(&earlier, 1u);
+  let i = (group.x + group.y * groups.x) * BLOCK + lane;
+  let w = i % params.words;
+  let stretch = i / params.words;
+  var next = (stretch + 1u) * SPAN;
+  // The stretch where an id begins takes the shares of those through which it goes on.
+  if (goes_on(next)) {
+    let id = sorted[next].x;
+    if (sorted[stretch * SPAN].x != id || !goes_on(stretch * SPAN)) {
+      var total = parts[(2u * stretch + 1u) * params.words + w];
+      loop {
+        total += parts[2u * (next / SPAN) * params.words + w];
+        next += SPAN;
+        if (!(next < params.positions && sorted[next].x == id)) {
+          break;
+        }
       }
-      atomicMax(&latest, m);
-    }
-  }
-  workgroupBarrier();
-  let known = id >= 0 && id < i32(params.vocabulary) && id != params.padding;
-  if (known && position == n && atomicLoad(&earlier) == 0u) {
-    let last = atomicLoad(&latest);
-    for (var w = lane; w < params.words; w += BLOCK) {
-      dweight[u32(id) * params.words + w] += gradient_of(id, w, n, last);
+      add(id, w, total);
     }
   }
 }

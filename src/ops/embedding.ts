@@ -2,6 +2,7 @@ import embeddingKernel from "../../kernels/embedding/embedding.wgsl";
 import halfKernel from "../../kernels/embedding/half.wgsl";
 import { record } from "../autograd/graph.ts";
 import { ShapeError } from "../gpu/errors.ts";
+import type { KnobValues, ParamValues } from "../gpu/kernel.ts";
 import { empty, fill } from "../tensor/create.ts";
 import { show } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
@@ -13,12 +14,12 @@ export interface EmbeddingOptions {
   readonly paddingIdx?: number;
 }
 
-/** Up to this many table rows for each position, the gradient gives every row invocations; else every position. */
-const ROWS_A_POSITION = 2;
+/** Neighbours in the order of ids that an invocation adds up, SPAN of the kernel. */
+const SPAN = 16;
 
 /**
- * Looks rows of `weight` [V, C] up by `ids` [...] (u32 or i32): [..., C]. The gradient is summed in the order of the ids and
- * repeats bit by bit. An id outside the table gives a row of NaN: ids are known to the GPU alone, and zeros would hide them.
+ * Looks rows of `weight` [V, C] up by `ids` [...] (u32 or i32): [..., C]. The gradient is summed in a fixed order and repeats
+ * bit by bit. An id outside the table gives a row of NaN: ids are known to the GPU alone, and zeros would hide them.
  * The table may be stored as halves (`toHalf`), and has no gradient then.
  * @throws ShapeError if `weight` is no matrix or the ids are f32
  */
@@ -48,18 +49,31 @@ export function embedding(weight: Tensor, ids: Tensor, options: EmbeddingOptions
     if (!dy) return [null];
     const into = sink.into(0);
     const dweight = into?.grad ?? empty(device, [vocabulary, channels]);
-    const accumulate = into?.accumulate ?? false;
-    if (vocabulary <= ROWS_A_POSITION * params.positions) {
-      const buffers = { quads: ids, dy, dweight };
-      device.dispatch(embeddingKernel, "backward", buffers, params, [Math.ceil((vocabulary * words) / 64)], {
-        ...knobs,
-        ADD: accumulate,
-      });
-    } else {
-      if (!accumulate) fill(dweight, 0);
-      device.dispatch(embeddingKernel, "scatter", { ids, quads: ids, dy, dweight }, params, [params.positions], knobs);
-    }
+    if (!into?.accumulate) fill(dweight, 0);
+    scatter(ids!, dy, dweight, params, knobs);
     return [into ? null : dweight];
   });
   return y;
+}
+
+/** Adds the rows of dy to those of dweight that `ids` name, in three launches. */
+function scatter(
+  ids: Tensor,
+  dy: Tensor,
+  dweight: Tensor,
+  params: ParamValues<typeof embeddingKernel>,
+  knobs: KnobValues<typeof embeddingKernel>,
+): void {
+  const { device } = dy;
+  const { positions, words } = params;
+  if (positions === 0) return;
+  const stretches = Math.ceil(positions / SPAN);
+  const order = empty(device, [positions, 2], "i32");
+  const shares = empty(device, [stretches, 2, dy.size / positions]);
+  const groups = [Math.ceil((stretches * words) / 64)] as const;
+  device.dispatch(embeddingKernel, "rank", { ids, quads: ids, order }, params, [Math.ceil(positions / 64)], knobs);
+  device.dispatch(embeddingKernel, "sum", { sorted: order, dy, shares, dweight }, params, groups, knobs);
+  device.dispatch(embeddingKernel, "join", { sorted: order, parts: shares, dweight }, params, groups, knobs);
+  order.dispose();
+  shares.dispose();
 }

@@ -15,7 +15,6 @@ beforeAll(async () => {
   device = await openDevice({ gpu: await getGpu() });
 });
 
-/** Few rows for many positions and the reverse take different kernels. */
 const TABLES = [1, 2, 5, 14, 15, 100, 1000];
 const IDS = [0, 3, 3, 1, 0, 3, 2];
 
@@ -62,6 +61,40 @@ test("repeated ids add up (O17)", async () => {
     expect(await gradient(rows, [0, 0, 2, 0], upstream, {}, 3)).toEqual(pad(rows, [21, 210, 0, 0, 9, 90, 0, 0]));
   }
 });
+
+test.each([
+  [15, 3, 5],
+  [16, 1, 8],
+  [17, 40, 4],
+  [257, 3, 65],
+  [1003, 50, 8],
+])(
+  "%i positions over a table of %i rows of %i: ids go on through stretches, end at their edges, or are unknown",
+  async (positions, rows, channels) => {
+    // Frequent ids, rare ones, and some on either side of the table.
+    const ids = Array.from(
+      { length: positions },
+      (_, n) => Math.floor((((n * 7919) % 1013) / 1013) ** 3 * (rows + 2)) - 1,
+    );
+    const dy = numbers([positions, channels], -1, 1, 5);
+    const expected = new Float64Array(rows * channels);
+    dy.data.forEach((value, i) => {
+      const id = ids[Math.floor(i / channels)] as number;
+      if (id >= 0 && id < rows && id !== 2) expected[id * channels + (i % channels)]! += value;
+    });
+    const weight = zeros(device, [rows, channels]);
+    weight.requiresGrad = true;
+    const run = async () => {
+      weight.gradValid = false;
+      const upstream = tensor(device, Float32Array.from(dy.data), [positions, channels]);
+      scope(() => backward(embedding(weight, tensor(device, Int32Array.from(ids)), { paddingIdx: 2 }), upstream));
+      return weight.grad!.data();
+    };
+    const first = await run();
+    expectClose(first, expected, { atol: 1e-5, rtol: 1e-5 });
+    expect(await run()).toEqual(first);
+  },
+);
 
 test("4096 equal ids are exact, twice in a row (O17)", async () => {
   const count = 4096;
