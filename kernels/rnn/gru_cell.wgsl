@@ -7,6 +7,8 @@
 // Dispatch: ceil(H / UNITS) x B workgroups. hn must not be h0.
 // Source: Cho et al. 2014 with the reset gate after the product, as in torch.nn.GRU.
 
+alias word_w = vec4u;       // the bits of a unit's weights; vec2u where they are stored as halves
+const WORDS_W: u32 = 4u;    // u32 in one of these: 2 with halves
 override LANES: u32 = 64u;  // invocations a workgroup, a multiple of UNITS; LANES / UNITS lanes share the inner sum of a unit
 override UNITS: u32 = 16u;   // units a workgroup
 override ALIGNED: bool = true; // H is a multiple of 4
@@ -21,7 +23,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> table: array<f32>;      // (V, 3 H)
 @group(0) @binding(2) var<storage, read> tokens: array<u32>;     // (B)
-@group(0) @binding(3) var<storage, read> weights: array<vec4f>;  // (K + 1, H), the bias last (pack.wgsl)
+@group(0) @binding(3) var<storage, read> weights: array<word_w>; // (K + 1, H), the bias last; halves (K, H), then the bias (pack.wgsl)
 @group(0) @binding(4) var<storage, read> h0: array<f32>;         // (.., B, H)
 @group(0) @binding(5) var<storage, read_write> hn: array<f32>;   // (.., B, H)
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;    // (B, H), hn of this layer
@@ -38,6 +40,24 @@ fn tanh1(x: f32) -> f32 {
   let series = x * (1.0 - squared * (1.0 / 3.0 - squared * (2.0 / 15.0)));
   let whole = 1.0 - 2.0 / (exp(clamp(2.0 * x, -30.0, 30.0)) + 1.0);
   return select(whole, series, abs(x) < 0.1);
+}
+
+// What a unit's gates take from one value of h0.
+fn gate_weights(at: u32) -> vec4f {
+  let bits = weights[at];
+  if (WORDS_W == 2u) {
+    return vec4f(unpack2x16float(bits.x), unpack2x16float(bits.y));
+  }
+  return bitcast<vec4f>(vec4u(bits.xy, bits[WORDS_W - 2u], bits[WORDS_W - 1u]));
+}
+
+// The bias of a unit's gates, which is f32 in any case.
+fn gate_bias(unit: u32) -> vec4f {
+  let at = params.inner * params.width;
+  if (WORDS_W == 2u) {
+    return bitcast<vec4f>(vec4u(weights[at + 2u * unit].xy, weights[at + 2u * unit + 1u].xy));
+  }
+  return gate_weights(at + unit);
 }
 
 // Four values of h0 of an entry, zeros beyond H.
@@ -59,7 +79,12 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   var sum = vec4f(0.0);
   for (var k = lane / UNITS * 4u; k < params.inner; k += LANES / UNITS * 4u) {
     let at = weight + k * width;
-    let w = mat4x4f(weights[at], weights[at + width], weights[at + 2u * width], weights[at + 3u * width]);
+    let w = mat4x4f(
+      gate_weights(at),
+      gate_weights(at + width),
+      gate_weights(at + 2u * width),
+      gate_weights(at + 3u * width),
+    );
     sum += w * load_h0(state, k);
   }
   if (lane >= UNITS) {
@@ -70,7 +95,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     for (var at = lane; at < LANES - UNITS; at += UNITS) {
       sum += parts[at];
     }
-    sum += weights[params.inner * width + unit];
+    sum += gate_bias(unit);
     var row = group.y;
     if (params.lookup == 1u) {
       row = tokens[group.y];

@@ -10,6 +10,7 @@ override LANES: u32 = 64u;  // invocations a workgroup, a multiple of UNITS; LAN
 override UNITS: u32 = 16u;   // units a workgroup
 override ALIGNED: bool = true; // H is a multiple of 4
 override RELU: bool = false; // f is relu instead of tanh
+override HALF: bool = false; // weights hold halves, two to a word
 
 struct Params {
   width: u32,   // H
@@ -21,7 +22,7 @@ struct Params {
 @group(0) @binding(0) var<uniform> params: Params;
 @group(0) @binding(1) var<storage, read> table: array<f32>;      // (V, H)
 @group(0) @binding(2) var<storage, read> tokens: array<u32>;     // (B)
-@group(0) @binding(3) var<storage, read> weights: array<f32>;    // (K + 1, H), the bias last (pack.wgsl)
+@group(0) @binding(3) var<storage, read> weights: array<u32>;    // bits of f32 (K + 1, H), the bias last; of halves (K, H), then the bias (pack.wgsl)
 @group(0) @binding(4) var<storage, read> h0: array<f32>;         // (.., B, H)
 @group(0) @binding(5) var<storage, read_write> hn: array<f32>;   // (.., B, H)
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;    // (B, H), hn of this layer
@@ -34,6 +35,15 @@ fn tanh1(x: f32) -> f32 {
   let series = x * (1.0 - squared * (1.0 / 3.0 - squared * (2.0 / 15.0)));
   let whole = 1.0 - 2.0 / (exp(clamp(2.0 * x, -30.0, 30.0)) + 1.0);
   return select(whole, series, abs(x) < 0.1);
+}
+
+// What a unit takes from value k of h0; k = K is the bias.
+fn unit_weight(k: u32, unit: u32) -> f32 {
+  let row = (params.width + 1u) / 2u;
+  if (HALF && k < params.inner) {
+    return unpack2x16float(weights[k * row + unit / 2u] >> (16u * (unit % 2u))).x;
+  }
+  return bitcast<f32>(weights[k * select(params.width, row, HALF) + unit]);
 }
 
 // Four values of h0 of an entry, zeros beyond H.
@@ -54,8 +64,12 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
   let state = params.slot + group.y * width;
   var sum = 0.0;
   for (var k = lane / UNITS * 4u; k < params.inner; k += LANES / UNITS * 4u) {
-    let at = weight + k * width;
-    let w = vec4f(weights[at], weights[at + width], weights[at + 2u * width], weights[at + 3u * width]);
+    let w = vec4f(
+      unit_weight(k, weight),
+      unit_weight(k + 1u, weight),
+      unit_weight(k + 2u, weight),
+      unit_weight(k + 3u, weight),
+    );
     sum += dot(w, load_h0(state, k));
   }
   if (lane >= UNITS) {
@@ -66,7 +80,7 @@ fn forward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index)
     for (var at = lane; at < LANES - UNITS; at += UNITS) {
       sum += parts[at];
     }
-    sum += weights[params.inner * width + unit];
+    sum += unit_weight(params.inner, unit);
     var row = group.y;
     if (params.lookup == 1u) {
       row = tokens[group.y];

@@ -88,7 +88,7 @@ class RecurrentDecoder implements Decoder {
   private readonly model: RecurrentLanguageModel;
   /** [V, G H]; x W_ih^T + b_ih of the first layer for every token. */
   private readonly table: Tensor<"f32">;
-  private readonly weights: readonly Tensor<"f32">[];
+  private readonly weights: readonly Tensor[];
 
   constructor(model: RecurrentLanguageModel) {
     this.model = model;
@@ -112,7 +112,7 @@ class RecurrentDecoder implements Decoder {
           x = recurrentStep(rnn.kind, {
             sums: input ?? this.table,
             tokens: input ? null : tokens,
-            weights: this.weights[layer] as Tensor<"f32">,
+            weights: this.weights[layer] as Tensor,
             state: now,
             next,
             layer,

@@ -1,6 +1,7 @@
 /** Inputs that broke other engines, and what recurrent layers promise beside their values. */
 import { beforeAll, describe, expect, test } from "vitest";
 import { backward } from "../../src/autograd/backward.ts";
+import { noGrad } from "../../src/autograd/mode.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
 import { GRU, LSTM, type Recurrent, type RecurrentState, RNN } from "../../src/nn/rnn.ts";
@@ -22,10 +23,10 @@ beforeAll(async () => {
   device = await openDevice({ gpu: await getGpu() });
 });
 
-const makers: Record<string, (options: ConstructorParameters<typeof RNN>[1]) => Recurrent> = {
-  RNN: (options) => new RNN(device, options),
-  GRU: (options) => new GRU(device, options),
-  LSTM: (options) => new LSTM(device, options),
+const makers: Record<string, (options: ConstructorParameters<typeof RNN>[1], on?: Device) => Recurrent> = {
+  RNN: (options, on = device) => new RNN(on, options),
+  GRU: (options, on = device) => new GRU(on, options),
+  LSTM: (options, on = device) => new LSTM(on, options),
 };
 const NAMES = ["RNN", "GRU", "LSTM"];
 
@@ -106,9 +107,10 @@ describe.each(NAMES)("%s", (name) => {
     }
   });
 
-  test("single steps for generation agree with the sequence", async () => {
+  test.each(["f32", "f16"])("single steps for generation agree with the sequence, weights in %s", async (weights) => {
     const [V, E, H, T, B] = [11, 5, 37, 6, 3];
     const module = make({ inputSize: E, hiddenSize: H, numLayers: 2, batchFirst: true, random: new Random(3) });
+    if (weights === "f16") module.half();
     const embedding = tensor(device, new Random(4).fillUniform(new Float32Array(V * E), -1, 1), [V, E]);
     const ids = Array.from({ length: B * T }, (_, i) => (7 * i + 3) % V);
     const host = await embedding.data();
@@ -120,9 +122,9 @@ describe.each(NAMES)("%s", (name) => {
     const first = stateOf(module, [2, B, H]);
     const { output, state: last } = module.forward(x, first);
     const expected = await output.data();
-    const weights = module.layers.map(([own]) => own as NonNullable<typeof own>);
-    const packed = weights.map((own) => packStep(module.kind, own));
-    const table = linear(embedding, weights[0]!.weightIh, weights[0]!.biasIh);
+    const layers = module.layers.map(([own]) => own as NonNullable<typeof own>);
+    const packed = layers.map((own) => packStep(module.kind, own));
+    const table = linear(embedding, layers[0]!.weightIh, layers[0]!.biasIh);
     let state = first;
     for (let t = 0; t < T; t++) {
       const tokens = tensor(
@@ -133,7 +135,7 @@ describe.each(NAMES)("%s", (name) => {
       );
       const next = stateOf(module, [2, B, H], 9);
       const below = recurrentStep(module.kind, { sums: table, tokens, weights: packed[0]!, state, next, layer: 0 });
-      const sums = linear(below, weights[1]!.weightIh, weights[1]!.biasIh);
+      const sums = linear(below, layers[1]!.weightIh, layers[1]!.biasIh);
       const y = await recurrentStep(module.kind, { sums, weights: packed[1]!, state, next, layer: 1 }).data();
       for (let b = 0; b < B; b++) {
         const at = (b * T + t) * H;
@@ -143,6 +145,36 @@ describe.each(NAMES)("%s", (name) => {
     }
     expectClose(await state.h.data(), await last.h.data());
     if (state.c && last.c) expectClose(await state.c.data(), await last.c.data());
+  });
+
+  test("halves are never unpacked: the launches of f32, no more memory, and half the bytes a step reads", async () => {
+    const own = await openDevice({ gpu: await getGpu() });
+    const module = makers[name]!({ inputSize: 8, hiddenSize: 64, batchFirst: true, random: new Random(3) }, own);
+    const x = zeros(own, [1, 2, 8]);
+    const weights = module.layers[0]![0]!;
+    const measured = () => {
+      own.flush();
+      own.pool.resetPeak();
+      const { dispatches, memory } = own.stats;
+      const packed = noGrad(() => {
+        scope(() => void module.forward(x));
+        return packStep(module.kind, weights);
+      });
+      own.flush();
+      packed.dispose();
+      return {
+        launches: own.stats.dispatches - dispatches,
+        taken: own.stats.memory.peak - memory.live,
+        bytes: packed.bytes,
+      };
+    };
+    const full = measured();
+    module.half();
+    const half = measured();
+    expect(half.launches).toBe(full.launches);
+    expect(half.taken).toBe(full.taken);
+    expect(half.bytes).toBeLessThan(0.54 * full.bytes);
+    own.destroy();
   });
 
   test("padding changes nothing", async () => {

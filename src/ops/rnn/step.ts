@@ -8,13 +8,13 @@ import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats, checkWhole } from "../check.ts";
 import { type Cell, gruCell, lstmCell, rnnCells } from "./cell.ts";
 import { cellTile } from "./form.ts";
-import { byFour, type HiddenWeights, packForward } from "./pack.ts";
+import { byFour, type HiddenWeights, packForward, packHalves } from "./pack.ts";
 
 const cells = {
-  rnn_tanh: { cell: rnnCells.tanh, kernel: rnnKernel, knobs: {} },
-  rnn_relu: { cell: rnnCells.relu, kernel: rnnKernel, knobs: { RELU: true } },
-  gru: { cell: gruCell, kernel: gruKernel, knobs: {} },
-  lstm: { cell: lstmCell, kernel: lstmKernel, knobs: {} },
+  rnn_tanh: { cell: rnnCells.tanh, kernel: rnnKernel, knobs: {}, halves: { HALF: true } },
+  rnn_relu: { cell: rnnCells.relu, kernel: rnnKernel, knobs: { RELU: true }, halves: { HALF: true } },
+  gru: { cell: gruCell, kernel: gruKernel, knobs: {}, halves: { word_w: "vec2u", WORDS_W: 2 } },
+  lstm: { cell: lstmCell, kernel: lstmKernel, knobs: {}, halves: { word_w: "vec2u", WORDS_W: 2 } },
 } as const;
 
 export type CellKind = keyof typeof cells;
@@ -42,9 +42,10 @@ export interface Step {
   readonly layer: number;
 }
 
-/** Hidden weights of one layer and direction as `recurrentStep` reads them. */
-export function packStep(kind: CellKind, weights: HiddenWeights): Tensor<"f32"> {
-  return packForward(cells[kind].cell, [weights]);
+/** Hidden weights of one layer and direction as `recurrentStep` reads them; u32 where they are stored as halves, and stay so. */
+export function packStep(kind: CellKind, weights: HiddenWeights): Tensor<"f32" | "u32"> {
+  const { cell } = cells[kind];
+  return weights.weightHh.half ? packHalves(cell, weights) : packForward(cell, [weights]);
 }
 
 /**
@@ -56,7 +57,7 @@ export function recurrentStep(
   kind: CellKind,
   { sums, tokens = null, weights, state, next, layer }: Step,
 ): Tensor<"f32"> {
-  const { cell, kernel, knobs } = cells[kind];
+  const { cell, kernel, knobs, halves } = cells[kind];
   const { device } = state.h;
   const [layers = 0, batch = 0, width = 0] = state.h.shape;
   checkStep(cell, sums, tokens, state, next, layer);
@@ -77,6 +78,7 @@ export function recurrentStep(
     device.dispatch(kernel, "forward", buffers, params, [Math.ceil(width / tile.UNITS), batch], {
       ...tile,
       ...knobs,
+      ...(weights.dtype === "u32" && halves),
       ALIGNED: width % 4 === 0,
     });
   return y;
