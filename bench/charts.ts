@@ -3,13 +3,20 @@ import { parse, View } from "vega";
 import { compile, type TopLevelSpec } from "vega-lite";
 import type { Comparison } from "./compare.ts";
 import type { Report } from "./job.ts";
+import type { PeerRatio } from "./keep.ts";
 import { isTimed } from "./measure.ts";
 import { standing } from "./roofline/roofline.ts";
 import type { Row, Scenario } from "./scenarios/scenario.ts";
 import { adapterName } from "./table.ts";
 
 const FONT = "system-ui, sans-serif";
-const config = { font: FONT, background: "white", view: { stroke: "#ccc" }, point: { size: 60, filled: true } };
+const config = {
+  font: FONT,
+  background: "white",
+  view: { stroke: "#ccc" },
+  legend: { labelLimit: 240 },
+  point: { size: 60, filled: true },
+};
 
 async function draw(spec: TopLevelSpec): Promise<string> {
   const view = new View(parse(compile({ ...spec, config } as TopLevelSpec).spec), { renderer: "none" });
@@ -19,6 +26,15 @@ async function draw(spec: TopLevelSpec): Promise<string> {
     view.finalize();
   }
 }
+
+/** Dashes of what bounds a part of the kernels only. */
+const INNER = {
+  domain: ["workgroup memory", "register tile of products"],
+  range: [
+    [2, 3],
+    [8, 4],
+  ],
+};
 
 const WIDTH = 900;
 const HEIGHT = 520;
@@ -34,10 +50,15 @@ export function rooflineChart({ results, roofline, machine }: Report): Promise<s
   const ridge = roofline.gflops / roofline.storageGBs;
   const across = span([ridge, ...points.map(({ intensity }) => intensity)]);
   const up = span([roofline.gflops, ...points.map(({ gflops }) => gflops)]);
-  const roof = [across[0], ridge, across[1]].map((intensity) => ({
-    intensity,
-    gflops: Math.min(roofline.gflops, intensity * roofline.storageGBs),
-  }));
+  /** A bandwidth's slope up to a rate's ceiling, from edge to edge of the plot. */
+  const roof = (roofOf: string, gbs: number, gflops: number) =>
+    [across[0], gflops / gbs, across[1]].map((intensity) => ({
+      ...{ intensity, gflops: Math.min(gflops, intensity * gbs), roof: roofOf },
+    }));
+  const inner = [
+    ...roof("workgroup memory", roofline.workgroupGBs, roofline.gflops),
+    ...(roofline.tileGflops ? roof("register tile of products", roofline.storageGBs, roofline.tileGflops) : []),
+  ];
   const axis = (field: string, title: string, domain: readonly [number, number]) =>
     ({ field, type: "quantitative", title, scale: { type: "log", domain, nice: false, clamp: true } }) as const;
   const x = axis("intensity", "FLOP a byte", across);
@@ -53,7 +74,15 @@ export function rooflineChart({ results, roofline, machine }: Report): Promise<s
     height: HEIGHT,
     title: `Roofline of ${adapterName(machine)}`,
     layer: [
-      { data: { values: roof }, mark: { type: "line", color: "#888", clip: true }, encoding: { x, y } },
+      {
+        data: { values: inner },
+        mark: { type: "line", clip: true, color: "#777", strokeWidth: 1.2 },
+        encoding: { x, y, strokeDash: { field: "roof", type: "nominal", title: "inner roofs", scale: INNER } },
+      },
+      {
+        data: { values: roof("device", roofline.storageGBs, roofline.gflops) },
+        ...{ mark: { type: "line", color: "#555", strokeWidth: 2, clip: true }, encoding: { x, y } },
+      },
       { data: { values: points }, mark: "point", encoding: { x, y, color: { field: "family", type: "nominal" } } },
       text("left"),
       text("right"),
@@ -111,7 +140,8 @@ export function shareChart({ results, roofline }: Report): Promise<string> | nul
     const { share, boundBy } = standing(result, roofline);
     return { name: result.name, percent: 100 * share, bound: boundBy };
   });
-  return draw(bars(values, { field: "percent", title: "% of the attainable bound", color: "bound", mark: 100 }));
+  const title = "% of the attainable bound";
+  return draw(bars(values, { field: "percent", title, color: "bound", mark: 100, colors: BOUNDS }));
 }
 
 export function comparisonChart(comparisons: readonly Comparison[], kept: string): Promise<string> | null {
@@ -121,24 +151,26 @@ export function comparisonChart(comparisons: readonly Comparison[], kept: string
   return draw(bars(values, { field: "ratio", title, color: "verdict", mark: 1, colors: VERDICTS }));
 }
 
-/** Rows of bars by engine, from the peers' last report. */
-export function peerChart(values: readonly { name: string; peer: string; ratio: number }[]): Promise<string> | null {
+/** Bars by engine, from the peers' last report. */
+export function peerChart(values: readonly PeerRatio[]): Promise<string> | null {
   if (values.length === 0) return null;
   const title = "how many times as fast as the peer";
   return draw(bars(values, { field: "ratio", title, color: "peer", mark: 1, log: true }));
 }
 
+const BOUNDS: Readonly<Record<string, string>> = { arithmetic: "#4c78a8", bandwidth: "#f58518" };
 const VERDICTS: Readonly<Record<string, string>> = { faster: "#2a9d5c", same: "#9aa5b1", slower: "#c0392b" };
 
 interface Bars {
   /** What is drawn, and what its axis says. */
   readonly field: string;
   readonly title: string;
-  /** Field of the colours; bars of engines stand beside each other. */
+  /** Field of the colours. */
   readonly color: string;
   readonly colors?: Readonly<Record<string, string>>;
   /** Where a line is drawn across all bars. */
   readonly mark: number;
+  /** A logarithmic axis, whose bars begin at the mark; those of each colour stand beside each other. */
   readonly log?: boolean;
 }
 
@@ -151,9 +183,10 @@ function bars(values: readonly object[], { field, title, color, colors, mark, lo
     data: { values: [...values] },
     layer: [
       {
-        mark: log ? { type: "point", size: 70 } : "bar",
+        mark: "bar",
         encoding: {
           ...{ x, y, color: { field: color, type: "nominal", title: color, ...range } },
+          ...(log ? { x2: { datum: mark }, yOffset: { field: color } } : {}),
         },
       },
       { mark: { type: "rule", color: "#333", strokeDash: [4, 3] }, encoding: { x: { datum: mark } } },

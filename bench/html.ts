@@ -3,16 +3,16 @@ import type { Report } from "./job.ts";
 import { adapterName, cells, digits, facts, HEAD } from "./table.ts";
 
 const STYLE = `
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 80rem; margin: 2rem auto; padding: 0 1.5rem; color: #1d2733; background: #fff }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 88rem; margin: 2rem auto; padding: 0 1.5rem; color: #1d2733; background: #fff }
 h1 { margin: 0 } h2 { margin: 2.5rem 0 .75rem }
 .warning { background: #fff3cd; border-left: 4px solid #d39e00; padding: .5rem 1rem; font-weight: 600 }
 .peaks { display: flex; flex-wrap: wrap; gap: .75rem; margin: 1rem 0; padding: 0 }
 .peaks div { border: 1px solid #d9dfe5; border-radius: 8px; padding: .5rem 1rem }
 .peaks b { display: block; font-size: 1.3rem; font-variant-numeric: tabular-nums } .peaks span { color: #5b6875; font-size: 13px }
-.facts { color: #46525e; font-size: 13px; padding-left: 1.2rem }
+.facts { color: #46525e; font-size: 13px } ul.facts { padding-left: 1.2rem }
 .scroll { overflow-x: auto }
-table { border-collapse: collapse; font-size: 12.5px; width: 100%; font-variant-numeric: tabular-nums }
-th, td { padding: .25rem .5rem; border-bottom: 1px solid #e3e8ed; text-align: right; white-space: nowrap }
+table { border-collapse: collapse; font-size: 12px; width: 100%; font-variant-numeric: tabular-nums }
+th, td { padding: .25rem .4rem; border-bottom: 1px solid #e3e8ed; text-align: right; white-space: nowrap }
 th { position: sticky; top: 0; background: #f5f7f9; font-weight: 600 }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0 } td:first-child { background: inherit } tbody tr { background: #fff }
 tbody tr:hover { background: #f5f7f9 }
@@ -23,6 +23,8 @@ const encode = (text: string) => text.replaceAll("&", "&amp;").replaceAll("<", "
 
 export interface Section {
   readonly title: string;
+  /** What it is measured against, and where that comes from. */
+  readonly note?: string;
   readonly svg: string;
 }
 
@@ -67,7 +69,7 @@ ${peaks(report)}
 <div class="scroll"><table><thead>${row(HEAD, "th")}</thead><tbody>${cells(report)
     .map((values) => row(values, "td"))
     .join("")}</tbody></table></div>
-${sections.map(({ title, svg }) => `<h2>${encode(title)}</h2>\n${svg}`).join("\n")}
+${sections.map(({ title, note, svg }) => `<h2>${encode(title)}</h2>${note ? `\n<p class="facts">${encode(note)}</p>` : ""}\n${svg}`).join("\n")}
 </html>
 `;
 }

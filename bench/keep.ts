@@ -34,18 +34,35 @@ export function loadLast(): Report | null {
   return existsSync(join(runs, `${LAST}.json`)) ? loadRun(LAST) : null;
 }
 
-/** Time of each peer as a multiple of this engine's, from the last `npm run bench:peers`. */
-export function loadPeers(): { name: string; peer: string; ratio: number }[] {
+/** Whether two runs tell of kernels: on the same adapter, and both in a browser or both in Node. */
+export function comparable(a: Report, b: Report): boolean {
+  const place = ({ machine, runtime }: Report) => `${machine.adapter.toUpperCase()} ${runtime.split(/[ /]/)[0]}`;
+  return place(a) === place(b);
+}
+
+/** Time of a peer as a multiple of this engine's. */
+export interface PeerRatio {
+  readonly name: string;
+  readonly peer: string;
+  readonly ratio: number;
+}
+
+/** Those of the published `npm run bench:peers`, and where they were measured. */
+export function loadPeers(): { ratios: PeerRatio[]; source: string } {
   const file = join(RESULTS, "peers.json");
-  if (!existsSync(file)) return [];
-  const { cells } = JSON.parse(readFileSync(file, "utf8")) as {
+  if (!existsSync(file)) return { ratios: [], source: "" };
+  const { cells, date, adapter, browser } = JSON.parse(readFileSync(file, "utf8")) as {
+    date: string;
+    adapter: string;
+    browser: string;
     cells: { workload: string; peer: string; measurement: { medianMs?: number; right?: boolean } }[];
   };
   const own = new Map(cells.filter(({ peer }) => peer === "ostinato").map((cell) => [cell.workload, cell.measurement]));
-  return cells.flatMap(({ workload, peer, measurement }) => {
+  const ratios = cells.flatMap(({ workload, peer, measurement }) => {
     const mine = own.get(workload)?.medianMs;
     const webgpu = peer.endsWith("webgpu");
     if (!mine || !measurement.medianMs || !measurement.right || !webgpu) return [];
     return [{ name: workload, peer, ratio: measurement.medianMs / mine }];
   });
+  return { ratios, source: `bench/results/peers.json: ${date.slice(0, 10)}, ${browser}, ${adapter}` };
 }

@@ -5,17 +5,26 @@ import { cpus, loadavg } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { describe } from "../kernels/describe.ts";
 import { comparisonChart, peerChart, rooflineChart, scenarioCharts, shareChart } from "./charts.ts";
-import { compareRuns, passes } from "./compare.ts";
+import { type Comparison, compareRuns, passes } from "./compare.ts";
 import { page, type Section } from "./html.ts";
 import type { Job, KernelJob, Report } from "./job.ts";
-import { LAST, loadLast, loadPeers, loadRun, REPORT, RESULTS, saveRun, toJson, write } from "./keep.ts";
+import { comparable, LAST, loadLast, loadPeers, loadRun, REPORT, RESULTS, saveRun, toJson, write } from "./keep.ts";
 import { isTimed } from "./measure.ts";
 import { type Options, parseOptions } from "./options.ts";
 import { ROOFLINE_KERNELS, type RooflineKernels } from "./roofline/roofline.ts";
 import type { Runtime } from "./runtime.ts";
 import { findScenario, SCENARIOS } from "./scenarios/all.ts";
 import { LINES } from "./suite/lines.ts";
-import { cells, comparisonRows, facts, HEAD, markdownTable, scenarioCells, terminalTable } from "./table.ts";
+import {
+  adapterName,
+  cells,
+  comparisonRows,
+  facts,
+  HEAD,
+  markdownTable,
+  scenarioCells,
+  terminalTable,
+} from "./table.ts";
 import { watchSources } from "./watch.ts";
 
 const root = import.meta.dirname;
@@ -84,21 +93,45 @@ async function measure(runtime: Runtime, options: Options): Promise<Report> {
   };
 }
 
+async function sectionsOf(
+  report: Report,
+  kept: Report | null,
+  comparisons: readonly Comparison[],
+  named: string | null,
+): Promise<Section[]> {
+  const { ratios, source } = loadPeers();
+  const before = kept ? `${kept.date.slice(0, 16).replace("T", " ")}: ${kept.command}, ${kept.runtime}` : "";
+  const charts = [
+    { title: "Roofline", svg: rooflineChart(report) },
+    { title: "What each line attains", svg: shareChart(report) },
+    {
+      title: `Against ${named ?? "the run before"}`,
+      note: before,
+      svg: comparisonChart(comparisons, named ?? "the last run"),
+    },
+    { title: "Against other engines (npm run bench:peers)", note: source, svg: peerChart(ratios) },
+  ];
+  const drawn: Section[] = [];
+  for (const { svg, ...head } of charts) if (svg) drawn.push({ ...head, svg: await svg });
+  return drawn;
+}
+
 /** Table, page and files of the suite; false if a line is wrong or slower than allowed. */
 async function showSuite(report: Report, options: Options): Promise<boolean> {
   console.log(`${facts(report).join("\n")}\n\n${terminalTable(HEAD, cells(report))}`);
   const kept = options.compare ? loadRun(options.compare) : loadLast();
-  const comparisons = kept ? compareRuns(report.results, kept.results, options.maxRegression) : [];
-  if (options.compare)
+  const alike = kept !== null && comparable(kept, report);
+  // What is named is compared wherever it was measured; the run before only if that says something.
+  const comparisons =
+    kept && (options.compare || alike) ? compareRuns(report.results, kept.results, options.maxRegression) : [];
+  if (options.compare) {
     console.log(`\n${terminalTable(["line", `against ${options.compare}`, "verdict"], comparisonRows(comparisons))}`);
-  const charts = {
-    Roofline: rooflineChart(report),
-    "What each line attains": shareChart(report),
-    [`Against ${options.compare ?? "the run before"}`]: comparisonChart(comparisons, options.compare ?? "the last run"),
-    "Against other engines (npm run bench:peers)": peerChart(loadPeers()),
-  };
-  const sections: Section[] = [];
-  for (const [title, chart] of Object.entries(charts)) if (chart) sections.push({ title, svg: await chart });
+    if (kept && !alike)
+      console.log(
+        `\n${options.compare} was measured on ${adapterName(kept.machine)}, ${kept.runtime}: the ratios compare the two places as well.`,
+      );
+  }
+  const sections = await sectionsOf(report, kept, comparisons, options.compare);
   write(REPORT, page(report, sections));
   console.log(`\n${REPORT}`);
   saveRun(LAST, report);

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { watch } from "node:fs";
-import { join, resolve } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 
 const root = join(import.meta.dirname, "..");
 /** Editors write a file in several steps. */
@@ -19,7 +19,11 @@ export async function watchSources(files: readonly string[]): Promise<never> {
   for (const folder of ["kernels", "src", "bench/suite", "bench/roofline", "bench/scenarios", "bench/kernel"])
     watch(join(root, folder), { recursive: true }, note);
   watch(join(root, "bench"), note);
-  for (const file of files) watch(resolve(file), note);
+  // Their folders: many editors put a new file in the place of the old one, which a watch of the old would not see.
+  for (const file of files)
+    watch(dirname(resolve(file)), (event, name) => {
+      if (name === null || name === basename(file)) note(event, name);
+    });
   for (;;) {
     if (!changed)
       await new Promise<void>((settle) => {

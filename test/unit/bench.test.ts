@@ -1,9 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { openAdapter } from "../../bench/adapter.ts";
-import { placeLabels } from "../../bench/charts.ts";
+import { comparisonChart, peerChart, placeLabels, rooflineChart } from "../../bench/charts.ts";
 import { compare, explain } from "../../bench/check.ts";
 import { compareRuns, passes } from "../../bench/compare.ts";
+import { page } from "../../bench/html.ts";
 import type { Report } from "../../bench/job.ts";
+import { comparable } from "../../bench/keep.ts";
 import { bufferElements, groupsOf } from "../../bench/kernel/signature.ts";
 import { type Clock, type Result, repeatsFor } from "../../bench/measure.ts";
 import { command, parseOptions } from "../../bench/options.ts";
@@ -140,6 +142,52 @@ describe("arguments", () => {
     ["stray"],
   ])("are refused: %s %s", (...args) => {
     expect(() => parse(...args)).toThrow();
+  });
+});
+
+describe("the report", () => {
+  const result = (name: string, median: number): Result => ({
+    ...{ name, flops: 1e9, bytes: 1e7, median, low: median, high: median, count: 5, repeats: 1, dispatches: 1 },
+    ...{ method: "submit to done", compileMs: 0, firstMs: 0, scriptUs: 0, peakBytes: 0 },
+  });
+  const report = (median: number, adapter = "SWIFTSHADER", runtime = "Chrome/1"): Report => ({
+    ...{ date: "2026-01-01T00:00:00.000Z", command: "npm run bench", runtime, host: "2 x <CPU>", load: 0, rows: [] },
+    roofline: { gflops: 100, tileGflops: 50, storageGBs: 10, workgroupGBs: 50, dispatchUs: 1, readBackMs: 1 },
+    machine: { adapter, software: true, features: [], clock: { method: "submit to done", tickNs: 0 } },
+    results: [result("matmul/square/512", median), result("softmax/8x8", median), { name: "bad/1", error: "WRONG" }],
+  });
+
+  test("is a page that names the machine, with roofline and bars, and needs nothing else", async () => {
+    const now = report(30);
+    const svgs = await Promise.all([
+      rooflineChart(now),
+      comparisonChart(compareRuns(now.results, report(20).results, 0.1), "base"),
+      peerChart([{ name: "softmax1024", peer: "a-webgpu", ratio: 2 }]),
+    ]);
+    const [roofline, bars, peers] = svgs;
+    for (const label of ["matmul square", "register tile of products", "FLOP a byte"])
+      expect(roofline).toContain(label);
+    for (const label of ["softmax/8x8", "slower", "a multiple of base"]) expect(bars).toContain(label);
+    for (const label of ["softmax1024", "a-webgpu"]) expect(peers).toContain(label);
+    const html = page(
+      now,
+      svgs.map((svg, i) => ({ title: `Picture ${i}`, note: "measured <then>", svg: svg as string })),
+    );
+    for (const part of [
+      "SWIFTSHADER (A CPU EMULATION",
+      "2 x &lt;CPU&gt;",
+      "measured &lt;then&gt;",
+      "Picture 2",
+      "WRONG",
+    ])
+      expect(html).toContain(part);
+    expect(html).not.toMatch(/(src|href)=/);
+  });
+
+  test("compares the run before only where it was made in the same place", () => {
+    expect(comparable(report(1), report(2, "swiftshader", "Chrome/2"))).toBe(true);
+    expect(comparable(report(1), report(2, "nvidia"))).toBe(false);
+    expect(comparable(report(1), report(2, "SWIFTSHADER", "Node 20"))).toBe(false);
   });
 });
 
