@@ -15,8 +15,13 @@ export function failureOf(error: unknown): Failure {
   return { kind: "internal", sentence: `Something unexpected failed: ${message}. What was learned so far is kept.` };
 }
 
-/** An engine message as a sentence for people who never call its functions: `encode: the x is y` becomes `The x is y.` */
+/**
+ * An engine message as a sentence for people who never call its functions: `encode: the x is y` becomes `The x is y.`
+ * Names of files and addresses stay as they are.
+ */
 export function plain(message: string): string {
-  const text = message.replace(/^[\w.]+: /, "");
-  return `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.?]$/.test(text) ? "" : "."}`;
+  const text = message.replace(/^[\w.]+: /, "").replace(/^[a-z]+(?=[ ,;'])/, (word) => capital(word));
+  return `${text}${/[.?]$/.test(text) ? "" : "."}`;
 }
+
+const capital = (word: string): string => `${word.charAt(0).toUpperCase()}${word.slice(1)}`;

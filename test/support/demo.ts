@@ -1,4 +1,7 @@
 /** The built demo in a browser, for the end-to-end tests. */
+import { rmSync } from "node:fs";
+import { mkdtemp } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser } from "puppeteer";
 import { build, type PreviewServer, preview } from "vite";
@@ -18,10 +21,23 @@ export interface Demo {
   close(): Promise<void>;
 }
 
+/** Where the demo lies, once it is built: for all files of tests that share this process. */
+let built: Promise<string> | null = null;
+
+/** Builds the demo into a folder of its own, so that no other build changes it under the tests. */
+async function buildDemo(): Promise<string> {
+  const outDir = await mkdtemp(join(tmpdir(), "ostinato-demo-"));
+  process.once("exit", () => rmSync(outDir, { recursive: true, force: true }));
+  await build({ configFile, logLevel: "error", build: { outDir } });
+  return outDir;
+}
+
 /** Builds the demo, serves it and starts a browser. */
 export async function startDemo(): Promise<Demo> {
-  await build({ configFile, logLevel: "error" });
-  const server: PreviewServer = await preview({ configFile, logLevel: "error", preview: { host: true, port: 0 } });
+  built ??= buildDemo();
+  const outDir = await built;
+  const config = { configFile, logLevel: "error", build: { outDir } } as const;
+  const server: PreviewServer = await preview({ ...config, preview: { host: true, port: 0 } });
   const browser = await launchChrome();
   const url = server.resolvedUrls?.local[0];
   if (!url) throw new Error("vite serves the demo at no local address");

@@ -115,6 +115,8 @@ test("long work gives way: it ends early for an urgent turn, and is skipped whil
 test("engine messages become sentences for visitors", () => {
   expect(plain("encode: the character is unknown; leave it out")).toBe("The character is unknown; leave it out.");
   expect(plain("Already a sentence: really.")).toBe("Already a sentence: really.");
+  expect(plain("open: https://a.org/b ended early; load it again")).toBe("https://a.org/b ended early; load it again.");
+  expect(plain("open: my.pth ended early; load it again")).toBe("my.pth ended early; load it again.");
 });
 
 test("devices have names that people know", () => {

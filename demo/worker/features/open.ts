@@ -1,7 +1,8 @@
 import { ValueError } from "../../../src/gpu/errors.ts";
+import type { Progress } from "../../../src/io/reader.ts";
 import type { Answers, OpenCalls } from "../../protocol.ts";
 import { starters } from "../../starters/index.ts";
-import { openGuest } from "../guest.ts";
+import { openGuest, type Reading } from "../guest.ts";
 import type { Lab } from "../lab.ts";
 
 /** Milliseconds between two words on how much of a file has come. */
@@ -9,6 +10,23 @@ const TELL_MS = 100;
 
 export function openAnswers(lab: Lab): Answers<OpenCalls> {
   let opening = new AbortController();
+
+  /** Tells the page at even times how much has come. */
+  async function telling<T>(read: (onProgress: Reading["onProgress"]) => Promise<T>): Promise<T> {
+    let latest: Progress | null = null;
+    const timer = setInterval(() => {
+      if (latest) lab.emit({ kind: "opening", ...latest });
+      latest = null;
+    }, TELL_MS);
+    try {
+      return await read((progress) => {
+        latest = progress;
+      });
+    } finally {
+      clearInterval(timer);
+    }
+  }
+
   return {
     async starters() {
       return starters;
@@ -17,16 +35,7 @@ export function openAnswers(lab: Lab): Answers<OpenCalls> {
       opening.abort(stopped());
       opening = new AbortController();
       const { signal } = opening;
-      let told = 0;
-      const guest = await openGuest(lab.needDevice(), source, {
-        signal,
-        onProgress({ loaded, total }) {
-          const now = performance.now();
-          if (loaded !== total && now - told < TELL_MS) return;
-          told = now;
-          lab.emit({ kind: "opening", loaded, total });
-        },
-      });
+      const guest = await telling((onProgress) => openGuest(lab.needDevice(), source, { signal, onProgress }));
       return lab.turns.interrupt(async () => {
         lab.guest?.dispose();
         lab.guest = guest;

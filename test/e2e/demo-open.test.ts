@@ -1,0 +1,197 @@
+/** Trained models in the page: by file and by address, and every way in which that goes wrong without harm. */
+import { once } from "node:events";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { createServer, type Server, type ServerResponse } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { writeSafetensors } from "../../src/io/write.ts";
+import { type Demo, startDemo, type Visit, visit } from "../support/demo.ts";
+import { torchFile } from "../support/torch.ts";
+
+/** Emulated GPUs share two cores with other tests. */
+const PATIENCE = 120_000;
+
+const CHANNELS = 64;
+const LAYERS = 3;
+const INNER = 4 * CHANNELS;
+/** Bytes are its tokens, so that it needs no tokenizer. */
+const VOCABULARY = 256;
+
+/** An RWKV-4 under its published names, that writes small letters. */
+function rwkv4(): Map<string, { shape: number[]; data: Float32Array<ArrayBuffer> }> {
+  const square = [CHANNELS, CHANNELS];
+  const vector = [CHANNELS];
+  const layer = {
+    ...{ "ln1.weight": vector, "ln1.bias": vector, "ln2.weight": vector, "ln2.bias": vector },
+    ...{ "att.time_decay": vector, "att.time_first": vector },
+    ...{ "att.time_mix_k": [1, 1, CHANNELS], "att.time_mix_v": [1, 1, CHANNELS], "att.time_mix_r": [1, 1, CHANNELS] },
+    ...{ "att.key.weight": square, "att.value.weight": square },
+    ...{ "att.receptance.weight": square, "att.output.weight": square },
+    ...{ "ffn.time_mix_k": [1, 1, CHANNELS], "ffn.time_mix_r": [1, 1, CHANNELS] },
+    ...{ "ffn.key.weight": [INNER, CHANNELS], "ffn.receptance.weight": square, "ffn.value.weight": [CHANNELS, INNER] },
+  };
+  const shapes: [string, number[]][] = [
+    ["emb.weight", [VOCABULARY, CHANNELS]],
+    ["blocks.0.ln0.weight", vector],
+    ["blocks.0.ln0.bias", vector],
+    ...Array.from({ length: LAYERS }, (_, i) =>
+      Object.entries(layer).map(([name, shape]): [string, number[]] => [`blocks.${i}.${name}`, shape]),
+    ).flat(),
+    ["ln_out.weight", vector],
+    ["ln_out.bias", vector],
+    ["head.weight", [VOCABULARY, CHANNELS]],
+  ];
+  return new Map(
+    shapes.map(([name, shape], s) => {
+      const size = shape.reduce((product, n) => product * n, 1);
+      const data = Float32Array.from({ length: size }, (_, n) => (((37 * n + 11 * s) % 101) - 50) / 200);
+      if (name === "head.weight") data.fill(0, 0, 97 * CHANNELS).fill(0, 123 * CHANNELS);
+      return [name, { shape, data }];
+    }),
+  );
+}
+
+const config = { kind: "rwkv4", vocabSize: VOCABULARY, channels: CHANNELS, numLayers: LAYERS };
+const ostinato = JSON.stringify({ config, tokenizer: { kind: "bytes" }, training: null });
+const tensors = rwkv4();
+/** One model, as three programs write it. */
+const published = writeSafetensors(tensors);
+const FILES = {
+  "own.safetensors": writeSafetensors(tensors, { ostinato }),
+  "rwkv.safetensors": published,
+  "rwkv.pth": torchFile(tensors),
+  "short.safetensors": published.slice(0, published.length / 2),
+  "other.safetensors": writeSafetensors([["vision.weight", { shape: [2, 3], data: new Float32Array(6) }]]),
+  "no-rest.safetensors": writeSafetensors([...tensors].filter(([name]) => !/blocks\.1\./.test(name))),
+  "notes.txt": new TextEncoder().encode("Dear diary"),
+};
+
+let demo: Demo;
+let folder: string;
+let server: Server;
+let address: string;
+/** The rest of a held answer, once it is let go. */
+let letGo: () => void = () => {};
+/** Answers that the page broke off. */
+let brokenOff = 0;
+
+function answer(url: string | undefined, response: ServerResponse): void {
+  response.setHeader("Access-Control-Allow-Origin", "*");
+  if (url === "/model.safetensors" || url === "/held.safetensors") {
+    response.setHeader("Content-Length", published.length);
+    response.write(published.subarray(0, 300_000));
+    response.on("close", () => {
+      if (!response.writableFinished) brokenOff++;
+    });
+    letGo = () => response.end(published.subarray(300_000));
+    if (url === "/model.safetensors") letGo();
+  } else if (url === "/other.safetensors") response.end(FILES["other.safetensors"]);
+  else if (url === "/page.safetensors")
+    response.setHeader("Content-Type", "text/html").end("<!doctype html><title>Log in</title>");
+  else if (url === "/breaks.safetensors") {
+    response.setHeader("Content-Length", published.length);
+    response.write(published.subarray(0, 300_000), () => response.destroy());
+  } else response.writeHead(404).end();
+}
+
+beforeAll(async () => {
+  server = createServer(({ url }, response) => answer(url, response)).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  address = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  folder = await mkdtemp(join(tmpdir(), "ostinato-open-"));
+  await Promise.all(Object.entries(FILES).map(([name, bytes]) => writeFile(join(folder, name), bytes)));
+  demo = await startDemo();
+}, PATIENCE);
+afterAll(async () => {
+  await demo?.close();
+  server?.closeAllConnections();
+  server?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+async function upload({ page, enabled }: Visit, ...names: string[]): Promise<void> {
+  await enabled("#open-choose", PATIENCE);
+  await (await page.$("input#open-files"))?.uploadFile(...names.map((name) => join(folder, name)));
+}
+
+async function fetchFrom({ page, enabled, fill }: Visit, url: string): Promise<void> {
+  await enabled("#open-fetch", PATIENCE);
+  await fill("#open-address", url);
+  await page.click("#open-fetch");
+}
+
+/** What the open model goes on with. */
+async function ask({ page, enabled, fill, text }: Visit): Promise<string> {
+  await fill("#prompt", "whale");
+  await fill("#temperature", "0");
+  await fill("#length", "8");
+  await enabled("#generate", PATIENCE);
+  await page.click("#generate");
+  await page.waitForSelector("#generate-stop:disabled", { timeout: PATIENCE });
+  return text("#answer");
+}
+
+test("a model is opened from any of its files, and nothing that cannot be opened costs it", {
+  timeout: 2 * PATIENCE,
+}, async () => {
+  const visitor = await visit(demo);
+  const { page, until, text } = visitor;
+  await upload(visitor, "own.safetensors");
+  await until("#status", (now) => now.startsWith("Opened own.safetensors: "), PATIENCE);
+  expect(await text("#status")).toMatch(/: [\d,]+ parameters, 256 tokens, [\d.]+ KB of state\. Talk to it\.$/);
+  expect(await text("#speaker")).toBe("own.safetensors");
+  const said = await ask(visitor);
+  expect(said).toMatch(/^whale[a-z]{8}$/);
+  for (const name of ["rwkv.pth", "rwkv.safetensors"]) {
+    await upload(visitor, name);
+    await until("#speaker", (now) => now === name, PATIENCE);
+    expect(await ask(visitor), name).toBe(said);
+  }
+
+  const refusals: [name: string, sentence: RegExp][] = [
+    ["short.safetensors", /^short\.safetensors ended after \d+ of \d+ bytes; load it again\.$/],
+    [
+      "other.safetensors",
+      /\("vision\.weight", 1 in all\) are those of no model that is known; this engine opens .+\.$/,
+    ],
+    ["no-rest.safetensors", /^The file lacks layer 1 of 3; use all parts of the checkpoint\.$/],
+    ["notes.txt", /^That is a tokenizer without its model; choose both files together\.$/],
+    [`${address}/page.safetensors`, /is a web page instead of a file; use the address of the file itself.*\.$/],
+    [`${address}/other.safetensors`, /are those of no model that is known; .+\.$/],
+    [`${address}/breaks.safetensors`, /broke off after \d+ of \d+ bytes \(.*\); load it again\.$/],
+    [`${address}/missing.safetensors`, /answered 404 Not Found; check the address, and whether it needs a login\.$/],
+    ["http://127.0.0.1:9/model.safetensors", /cannot be fetched \(.*\); check the address and the network.*\.$/],
+    ["ftp://127.0.0.1/model.safetensors", /is not an address of a file; it begins with https:\/\/ and ends .+\.$/],
+  ];
+  for (const [from, sentence] of refusals) {
+    await (from.includes("://") ? fetchFrom(visitor, from) : upload(visitor, from));
+    const told = await until("#status", (now) => !/^Opened|^The answer is complete/.test(now), PATIENCE);
+    expect(told, from).toMatch(sentence);
+    expect(await page.$eval("#status", (line) => (line as HTMLElement).dataset.tone), from).toBe("trouble");
+    expect(await text("#opening-text"), from).toBe("rwkv.safetensors is open.");
+    expect(await ask(visitor), from).toBe(said);
+    expect(await text("#status"), from).toBe("The answer is complete.");
+  }
+
+  // By its address, with progress; stopped half-way, then to the end.
+  await fetchFrom(visitor, `${address}/held.safetensors`);
+  const part = /^([12]\d\d) KB of 766 KB read\.$/;
+  const read = Number(part.exec(await until("#opening-text", (now) => part.test(now), PATIENCE))?.[1]);
+  expect(await page.$eval("#opening", (bar) => (bar as HTMLProgressElement).value)).toBeCloseTo(read / 766, 2);
+  await page.click("#opening-stop");
+  await until("#status", (now) => now === "Opening was stopped, and nothing has changed.", PATIENCE);
+  await expect.poll(() => brokenOff, { timeout: 10_000 }).toBe(1);
+  expect(await ask(visitor)).toBe(said);
+  await fetchFrom(visitor, `${address}/held.safetensors`);
+  await until("#opening-text", (now) => part.test(now), PATIENCE);
+  letGo();
+  await until("#speaker", (now) => now === "held.safetensors", PATIENCE);
+  expect(await ask(visitor)).toBe(said);
+
+  await page.click("#talk-now"); // it says Close
+  await until("#speaker", (now) => now === "No model yet");
+  expect(await page.$eval("#generate", (button) => (button as HTMLButtonElement).disabled)).toBe(true);
+  await page.close();
+});
