@@ -26,6 +26,8 @@ export interface Section {
   /** What it is measured against, and where that comes from. */
   readonly note?: string;
   readonly svg: string;
+  /** Ending of the name of its own file beside a report: `-roofline`. */
+  readonly file?: string;
 }
 
 /** What the device can do at most, as figures to read at a glance. */

@@ -102,8 +102,8 @@ async function sectionsOf(
   const { ratios, source } = loadPeers();
   const before = kept ? `${kept.date.slice(0, 16).replace("T", " ")}: ${kept.command}, ${kept.runtime}` : "";
   const charts = [
-    { title: "Roofline", svg: rooflineChart(report) },
-    { title: "What each line attains", svg: shareChart(report) },
+    { title: "Roofline", file: "-roofline", svg: rooflineChart(report) },
+    { title: "What each line attains", file: "-bound", svg: shareChart(report) },
     {
       title: `Against ${named ?? "the run before"}`,
       note: before,
@@ -146,7 +146,7 @@ async function showSuite(report: Report, options: Options): Promise<boolean> {
         .map((fact) => `- ${fact}`)
         .join("\n")}\n\n${markdownTable(HEAD, cells(report))}\n`,
     );
-    for (const [i, { svg }] of sections.slice(0, 2).entries()) write(`${stem}-${["roofline", "bound"][i]}.svg`, svg);
+    for (const { file: ending, svg } of sections) if (ending) write(`${stem}${ending}.svg`, svg);
   }
   return report.results.every(isTimed) && (!options.compare || passes(comparisons));
 }
