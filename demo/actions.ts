@@ -1,3 +1,4 @@
+import { type AttentionActions, attentionActions, attentionEvents } from "./actions/attention.ts";
 import { type CheckActions, checkActions, checkEvents } from "./actions/check.ts";
 import { type CompareActions, compareActions } from "./actions/compare.ts";
 import { createContext } from "./actions/context.ts";
@@ -28,7 +29,8 @@ export interface Actions
     CompareActions,
     OpenActions,
     CheckActions,
-    LookActions {}
+    LookActions,
+    AttentionActions {}
 
 export function createActions(state: State): Actions {
   const client = startWorker((event) => (events[event.kind] as (event: Event) => void)(event));
@@ -40,6 +42,7 @@ export function createActions(state: State): Actions {
     ...libraryEvents(context),
     ...openEvents(context),
     ...checkEvents(context),
+    ...attentionEvents(context),
   };
   const settings = settingsActions(context);
   const texts = textActions(context, settings);
@@ -58,6 +61,7 @@ export function createActions(state: State): Actions {
     ...linkActions(context, settings, texts),
     ...checkActions(context),
     ...lookActions(context),
+    ...attentionActions(context),
     ...compareActions(context, training),
   };
 }

@@ -1,5 +1,6 @@
 import { createActions } from "./actions.ts";
 import { createState } from "./state.ts";
+import { mountAttention } from "./ui/attention.ts";
 import { mountCheck } from "./ui/check.ts";
 import { mountCompare } from "./ui/compare.ts";
 import { mountDevice } from "./ui/device.ts";
@@ -33,6 +34,7 @@ mountTalk(state, actions);
 mountOpen(state, actions);
 mountCompare(state, actions);
 mountRuns(state, actions);
+mountAttention(state, actions);
 mountCheck(state, actions);
 mountLook(state, actions);
 mountDrop(actions);

@@ -6,6 +6,7 @@
  * 2. Let the visitor do it: actions/NAME.ts (actions, handlers of its events), listed in actions.ts; what the page must know goes into state.ts.
  * 3. Show it: panels/NAME.html, ui/NAME.ts, styles/NAME.css, listed in index.html, main.ts and styles/page.css.
  */
+import type { AttentionCalls, AttentionEvent } from "./protocol/attention.ts";
 import type { CatalogueCalls } from "./protocol/catalogue.ts";
 import type { CheckCalls, CheckEvent } from "./protocol/check.ts";
 import type { CompareCalls } from "./protocol/compare.ts";
@@ -20,6 +21,7 @@ import type { TalkCalls, TalkEvent } from "./protocol/talk.ts";
 import type { TextCalls } from "./protocol/texts.ts";
 import type { TrainingCalls, TrainingEvent } from "./protocol/training.ts";
 
+export type * from "./protocol/attention.ts";
 export type * from "./protocol/catalogue.ts";
 export type * from "./protocol/check.ts";
 export type * from "./protocol/compare.ts";
@@ -47,10 +49,11 @@ export interface Calls
     CompareCalls,
     OpenCalls,
     CheckCalls,
-    LookCalls {}
+    LookCalls,
+    AttentionCalls {}
 
 /** What the worker tells without being asked. */
-export type Event = DeviceEvent | TrainingEvent | TalkEvent | LibraryEvent | OpenEvent | CheckEvent;
+export type Event = DeviceEvent | TrainingEvent | TalkEvent | LibraryEvent | OpenEvent | CheckEvent | AttentionEvent;
 
 /** What the worker does for each call of a group. */
 export type Answers<C> = {

@@ -1,6 +1,7 @@
 import { batch, computed, type Signal, signal } from "@preact/signals-core";
 import { Curve } from "./curve.ts";
 import type {
+  AttentionPoint,
   Catalogue,
   CheckResult,
   Contender,
@@ -38,6 +39,8 @@ export interface Status {
 /** A run as the page knows it: its story, not its weights. */
 export interface Run {
   readonly id: string;
+  /** What the visitor calls it; null for its model and size. */
+  readonly name: Signal<string | null>;
   /** The comparison that it is part of, if any. */
   readonly comparison: string | null;
   /** What a token costs it; empty before that was measured. */
@@ -45,6 +48,8 @@ export interface Run {
   readonly settings: Signal<Settings>;
   readonly parameters: number;
   readonly stateBytes: number;
+  /** The state from which Branch goes on, if one is kept. */
+  readonly keptState: Signal<StateReport | null>;
   readonly resumable: boolean;
   readonly step: Signal<number>;
   readonly curve: Curve;
@@ -63,14 +68,16 @@ export function newRun(report: RunReport, history?: History, kept = false): Run 
   const curve = new Curve();
   curve.add(history?.points ?? []);
   for (const point of history?.heldOut ?? []) curve.addHeldOut(point);
-  const { id, comparison, cost, settings, parameters, stateBytes, resumable, step } = report;
+  const { id, name, comparison, cost, settings, parameters, stateBytes, keptState, resumable, step } = report;
   return {
     id,
+    name: signal(name ?? null),
     comparison,
     cost: signal(cost),
     settings: signal(settings),
     parameters,
     stateBytes,
+    keptState: signal(keptState ?? null),
     resumable,
     step: signal(step),
     curve,
@@ -82,15 +89,32 @@ export function newRun(report: RunReport, history?: History, kept = false): Run 
   };
 }
 
+/** Two continuations of one state. */
+export interface Branches {
+  readonly seeds: readonly [number, number];
+  readonly texts: readonly [string, string];
+}
+
 /** Everything that the page shows. Modules in ui/ draw it; actions.ts changes it. */
 export function createState() {
   const runs = signal<readonly Run[]>([]);
   const held = signal<string | null>(null);
   const current = computed<Run | null>(() => runs.value.find(({ id }) => id === held.value) ?? null);
   const guest = signal<GuestReport | null>(null);
+  const guestState = signal<StateReport | null>(null);
   const device = signal<DeviceState>({ phase: "opening" });
   const plan = signal<Plan | null>(null);
   const phase = signal<Phase>("empty");
+  const answer = signal<{ readonly prompt: string; readonly text: string } | null>(null);
+  const talk = signal<{ readonly busy: boolean; readonly report: GenerateReport | null }>({
+    busy: false,
+    report: null,
+  });
+  const branches = signal<Branches | null>(null);
+  const hush = () => {
+    answer.value = branches.value = null;
+    talk.value = { ...talk.value, report: null };
+  };
   return {
     catalogue: signal<Catalogue>({ models: [], texts: [] }),
     device,
@@ -116,6 +140,7 @@ export function createState() {
         runs.value =
           others.length < runs.value.length ? runs.value.map((r) => (r.id === run.id ? run : r)) : [...others, run];
         held.value = run.id;
+        hush();
       });
     },
     /** The comparison that is under way: what it trains, and which of them now. */
@@ -133,17 +158,26 @@ export function createState() {
     starters: signal<readonly StarterChoice[]>([]),
     /** The model that was opened to be talked to; it speaks instead of the run. */
     guest,
+    /** Takes a model as the one that speaks from now on; null for the run. */
+    welcome(model: GuestReport | null): void {
+      batch(() => {
+        guest.value = model;
+        guestState.value = null;
+        hush();
+      });
+    },
     /** Bytes of a model that is being opened. */
     opening: signal<{ readonly loaded: number; readonly total: number | null } | null>(null),
-    /** What the model was asked last, and what it wrote so far. */
-    answer: signal<{ readonly prompt: string; readonly text: string } | null>(null),
-    talk: signal<{ readonly busy: boolean; readonly report: GenerateReport | null }>({ busy: false, report: null }),
-    /** Two continuations of the kept state. */
-    branches: signal<{ readonly seeds: readonly [number, number]; readonly texts: readonly [string, string] } | null>(
-      null,
-    ),
+    /** What the model was asked last, and what it wrote so far; null for another model than the one that did. */
+    answer,
+    talk,
+    branches,
     /** The state from which Branch goes on; null for that after the last answer. */
-    keptState: signal<StateReport | null>(null),
+    keptState: computed(() => (guest.value ? guestState.value : (current.value?.keptState.value ?? null))),
+    keepState(kept: StateReport | null): void {
+      const place = guest.value ? guestState : current.value?.keptState;
+      if (place) place.value = kept;
+    },
     /** What was seen of a model at work. */
     look: signal<Look | null>(null),
     status: signal<Status>({ tone: "calm", sentence: "Looking for a GPU." }),
@@ -154,6 +188,11 @@ export function createState() {
       readonly total: number;
       readonly table: string | null;
     }>({ busy: false, results: [], total: 0, table: null }),
+    /** What attention was found to cost, the shortest text first. */
+    attention: signal<{ readonly busy: boolean; readonly points: readonly AttentionPoint[] }>({
+      busy: false,
+      points: [],
+    }),
     theme: signal(document.documentElement.dataset.theme ?? "light"),
     canTrain: computed(() => device.value.phase === "ready" && plan.value !== null && plan.value.obstacle === null),
     canTalk: computed(

@@ -130,6 +130,17 @@ test("a visitor sees what was likely, branches, looks inside, checks the GPU; ax
   await page.keyboard.press("ArrowDown");
   expect(await text("#look-read")).toMatch(/^After “.”, unit 2 is -?\d\.\d{3}$/);
 
+  // Stored scores against tiles: the same result, in less memory.
+  await page.click("#attention-start");
+  await until("#attention-verdict", (now) => now.startsWith("Over 1,024 characters: "), PATIENCE);
+  await page.waitForFunction(() => document.querySelector("#attention-start")?.textContent === "Measure");
+  expect(await text("#attention-verdict")).toMatch(
+    / with stored scores, .* in tiles; the results are equal to \de-\d\.$/,
+  );
+  expect(await page.$eval("#attention-memory", (chart) => chart.ariaLabel)).toMatch(
+    /^Memory against characters: at 1,024, \d\.\d MB with stored scores, [\d.]+ KB in tiles$/,
+  );
+
   // Check the GPU: some of it, then stop.
   await enabled("#check-start");
   await page.click("#check-start");

@@ -1,5 +1,6 @@
 import type { Answers, Calls } from "../../protocol.ts";
 import type { Lab } from "../lab.ts";
+import { attentionAnswers } from "./attention.ts";
 import { catalogueAnswers } from "./catalogue.ts";
 import { checkAnswers } from "./check.ts";
 import { compareAnswers } from "./compare.ts";
@@ -27,4 +28,5 @@ export const answers = (lab: Lab): Answers<Calls> => ({
   ...openAnswers(lab),
   ...checkAnswers(lab),
   ...lookAnswers(lab),
+  ...attentionAnswers(lab),
 });

@@ -1,0 +1,95 @@
+import { effect } from "@preact/signals-core";
+import type { Actions } from "../actions.ts";
+import type { AttentionCost, AttentionPoint } from "../protocol.ts";
+import type { State } from "../state.ts";
+import { axis, mountChart, type Picture } from "./chart.ts";
+import { byId } from "./dom.ts";
+import { bytes, count, milliseconds } from "./format.ts";
+import { colour } from "./theme.ts";
+
+interface Measure {
+  readonly id: string;
+  readonly label: string;
+  of(cost: AttentionCost): number;
+  format(value: number): string;
+  readonly empty: readonly [low: number, high: number];
+}
+
+const MEASURES: readonly Measure[] = [
+  {
+    id: "attention-memory",
+    label: "Memory against characters",
+    of: (cost) => cost.bytes,
+    format: bytes,
+    empty: [2 ** 14, 2 ** 24],
+  },
+  {
+    id: "attention-time",
+    label: "Time against characters",
+    of: (cost) => cost.milliseconds,
+    format: milliseconds,
+    empty: [1, 1000],
+  },
+];
+
+/** Attention with stored scores beside attention in tiles, on the visitor's own device. */
+export function mountAttention(state: State, actions: Actions): void {
+  const start = byId("attention-start", HTMLButtonElement);
+  const verdict = byId("attention-verdict");
+
+  start.addEventListener("click", () => {
+    void (state.attention.peek().busy ? actions.stopAttention() : actions.measureAttention());
+  });
+  effect(() => {
+    const { busy, points } = state.attention.value;
+    start.disabled = state.device.value.phase !== "ready";
+    start.textContent = busy ? "Stop" : "Measure";
+    const last = points.at(-1);
+    verdict.textContent = last ? sentenceOf(last) : busy ? "The kernels compile." : "\u00a0";
+  });
+  for (const measure of MEASURES) {
+    const place = byId(measure.id);
+    mountChart(state, place, () => picture(state.attention.value.points, measure));
+    effect(() => {
+      const last = state.attention.value.points.at(-1);
+      const { of, format } = measure;
+      place.ariaLabel = last
+        ? `${measure.label}: at ${count(last.tokens)}, ${format(of(last.stored))} with stored scores, ${format(of(last.tiled))} in tiles`
+        : `${measure.label}: nothing was measured yet`;
+    });
+  }
+}
+
+function sentenceOf({ tokens, stored, tiled, difference }: AttentionPoint): string {
+  const apart = difference === 0 ? "equal" : `equal to ${difference.toPrecision(1)}`;
+  const cost = (way: AttentionCost) => `${bytes(way.bytes)} and ${milliseconds(way.milliseconds)}`;
+  return `Over ${count(tokens)} characters: ${cost(stored)} with stored scores, ${cost(tiled)} in tiles; the results are ${apart}.`;
+}
+
+function picture(points: readonly AttentionPoint[], { of, format, empty }: Measure): Picture {
+  const tokens = points.map((point) => point.tokens);
+  const along = tokens.length > 1 ? tokens : [256, 4096];
+  const line = { width: 2, points: { show: true, size: 6 } };
+  return {
+    shape: "",
+    data: [tokens, points.map(({ stored }) => of(stored)), points.map(({ tiled }) => of(tiled))],
+    options: {
+      series: [{}, { ...line, stroke: colour("--ink-3") }, { ...line, stroke: colour("--transformer") }],
+      legend: { show: false },
+      padding: [8, 14, 0, 0],
+      scales: {
+        x: { time: false, distr: 3, log: 2, range: () => [along[0] as number, along.at(-1) as number] },
+        y: {
+          distr: 3,
+          log: 10,
+          range: (_, low, high) => (low === null ? [...empty] : [low / 2, high * 2]),
+        },
+      },
+      axes: [
+        axis({ label: "characters", size: 30, values: (_, ticks) => ticks.map((tick) => (tick ? count(tick) : "")) }),
+        axis({ size: 62, space: 28, values: (_, ticks) => ticks.map((tick) => (tick ? format(tick) : "")) }),
+      ],
+      cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
+    },
+  };
+}
