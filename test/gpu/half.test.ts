@@ -4,11 +4,13 @@ import type { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
 import type { ModelConfig } from "../../src/models/language.ts";
 import { createModel } from "../../src/models/registry.ts";
+import { GRU, LSTM, RNN } from "../../src/nn/rnn.ts";
 import { add } from "../../src/ops/binary.ts";
 import { embedding } from "../../src/ops/embedding.ts";
 import { toFull, toHalf } from "../../src/ops/half.ts";
 import { linear } from "../../src/ops/linear.ts";
 import { matmul } from "../../src/ops/matmul.ts";
+import { packStep } from "../../src/ops/rnn/step.ts";
 import { AdamW } from "../../src/optim/adam.ts";
 import { ones, tensor } from "../../src/tensor/create.ts";
 import { narrowHalf, packHalves, widenHalf } from "../../src/tensor/half.ts";
@@ -82,6 +84,39 @@ test("what halves cannot do is refused", () => {
   weight.requiresGrad = true;
   expect(() => embedding(weight, tensor(device, [0], [1], "u32"))).toThrow("embedding: the weight [4, 3] is stored");
 });
+
+test.each(Object.entries({ RNN, GRU, LSTM }))(
+  "%s never unpacks halves: the launches and the memory of f32, and half the bytes a step reads",
+  async (_, Layer) => {
+    const own = await openDevice({ gpu: await getGpu() });
+    const module = new Layer(own, { inputSize: 8, hiddenSize: 64, batchFirst: true, random: new Random(3) });
+    const x = ones(own, [1, 2, 8]);
+    const weights = module.layers[0]![0]!;
+    const measured = () => {
+      own.flush();
+      own.pool.resetPeak();
+      const { dispatches, memory } = own.stats;
+      const packed = noGrad(() => {
+        scope(() => void module.forward(x));
+        return packStep(module.kind, weights);
+      });
+      own.flush();
+      packed.dispose();
+      return {
+        launches: own.stats.dispatches - dispatches,
+        taken: own.stats.memory.peak - memory.live,
+        bytes: packed.bytes,
+      };
+    };
+    const full = measured();
+    module.half();
+    const half = measured();
+    expect(half.launches).toBe(full.launches);
+    expect(half.taken).toBe(full.taken);
+    expect(half.bytes).toBeLessThan(0.54 * full.bytes);
+    own.destroy();
+  },
+);
 
 /** Widths that vectors fit and do not fit, tied and untied heads, low-rank maps, packed hidden weights. */
 const CONFIGS: readonly ModelConfig[] = [
