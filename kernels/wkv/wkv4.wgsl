@@ -3,15 +3,17 @@
 // The state is what the steps before leave: aa and bb, the sums above and below the line, both divided by e^pp, with pp
 // the largest exponent so far. So nothing overflows: of two terms that are added, the larger has the weight 1.
 // States of neighbouring stretches can be joined, so a long sequence of few channels is cut into J parts of L steps
-// that run side by side: `summary` runs each from an empty state, `forward` joins what lies before its own part.
+// that run side by side: `summary` runs each from an empty state, `forward` joins what lies before its own part; where
+// a workgroup has a lane for every part of its channels, `joined` does both.
 // Backward reads from `kept` the state before every SPAN-th step, decay and first, and the lengths.
 // With LENGTHS a sequence ends after its own steps: y is 0 beyond, and the state stays.
 // Shapes: B batch, T steps, C channels, P = ceil(T / SPAN). A state is (3, B, C): aa, bb, pp; bb = 0 counts as empty.
 // Dispatch: one invocation for a part of a channel: `summary` ceil((J - 1) B C / LANES), if J > 1; then `forward`
-// ceil(J B C / LANES).
+// ceil(J B C / LANES). Or `joined` ceil(B C / COLUMNS), with LANES = J COLUMNS.
 // Source: Peng et al. 2023, https://arxiv.org/abs/2305.13048, section 3 and appendix D.
 
 override LANES: u32 = 32u;         // invocations a workgroup
+override COLUMNS: u32 = 16u;       // channels (over the batch) a workgroup of `joined`
 override LENGTHS: bool = false;    // sequences have lengths of their own
 const SPAN: u32 = 4u;              // steps from a kept state to the next; L is a multiple
 
@@ -38,6 +40,8 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> y: array<f32>;     // (B, T, C)
 @group(0) @binding(7) var<storage, read_write> kept: array<f32>;  // states: last (3, B, C); (J, 3, B, C); (P, 3, B, C); then (2, C), (B)
 @group(0) @binding(8) var<storage, read> lengths: array<u32>;     // (B)
+
+var<workgroup> joints: array<vec3f, LANES>;  // what `joined` finds in each part
 
 struct Wkv4 {
   aa: f32,
@@ -77,6 +81,89 @@ fn wkv4_steps(row: u32) -> u32 {
   return params.steps;
 }
 
+// Where a row begins in k.
+fn wkv4_start(row: u32) -> u32 {
+  return row / params.channels * params.steps * params.channels + row % params.channels;
+}
+
+fn wkv4_decay_of(row: u32) -> f32 {
+  return -exp(min(decay[row % params.channels], 60.0));
+}
+
+// A part from an empty state.
+fn wkv4_part(part: u32, row: u32) -> Wkv4 {
+  let w = wkv4_decay_of(row);
+  let start = wkv4_start(row);
+  var s = Wkv4(0.0, 0.0, -1e30);
+  for (var t = part * params.length; t < min((part + 1u) * params.length, wkv4_steps(row)); t++) {
+    let i = start + t * params.channels;
+    s = wkv4_join(s, w, Wkv4(v[i], 1.0, k[i]));
+  }
+  return s;
+}
+
+// The state before the first step.
+fn wkv4_given(row: u32) -> Wkv4 {
+  if (params.given == 0u) {
+    return Wkv4(0.0, 0.0, -1e30);
+  }
+  let bb = before[row + params.rows];
+  return Wkv4(before[row], bb, select(before[row + 2u * params.rows], -1e30, bb == 0.0));
+}
+
+// Decay over all steps of a part.
+fn wkv4_shift(part: u32, row: u32) -> f32 {
+  let first = part * params.length;
+  return wkv4_decay_of(row) * f32(clamp(wkv4_steps(row), first, first + params.length) - first);
+}
+
+// The steps of a part from the state before them.
+fn wkv4_run(part: u32, row: u32, s: Wkv4) {
+  let c = row % params.channels;
+  let w = wkv4_decay_of(row);
+  let u = first[c];
+  let start = wkv4_start(row);
+  let steps = wkv4_steps(row);
+  // Members of s in variables of their own, and indices that count up: the steps are all the work there is.
+  var aa = s.aa;
+  var bb = s.bb;
+  var pp = s.pp;
+  let stride = params.channels;
+  let span = select(params.length, SPAN, params.keep == 1u);
+  let last = min((part + 1u) * params.length, steps);
+  for (var begin = part * params.length; begin < last; begin += span) {
+    if (params.keep == 1u) {
+      wkv4_store(params.checkpoints + begin / SPAN * 3u * params.rows + row, Wkv4(aa, bb, pp));
+    }
+    let end = start + min(begin + span, last) * stride;
+    for (var i = start + begin * stride; i < end; i += stride) {
+      let kt = k[i];
+      let vt = v[i];
+      let shown = wkv4_weights(pp, u + kt);
+      y[i] = (shown.x * aa + shown.y * vt) / (shown.x * bb + shown.y);
+      let weight = wkv4_weights(pp + w, kt);
+      aa = weight.x * aa + weight.y * vt;
+      bb = weight.x * bb + weight.y;
+      pp = max(pp + w, kt);
+    }
+  }
+  if (LENGTHS) {
+    for (var t = max(part * params.length, steps); t < min((part + 1u) * params.length, params.steps); t++) {
+      y[start + t * stride] = 0.0;
+    }
+  }
+  if (part + 1u == params.parts) {
+    wkv4_store(row, Wkv4(aa, bb, pp));
+    if (params.keep == 1u && row == c) {
+      kept[params.weights + c] = decay[c];
+      kept[params.weights + params.channels + c] = u;
+    }
+    if (params.keep == 1u && LENGTHS && c == 0u) {
+      kept[params.ends + row / params.channels] = f32(steps);
+    }
+  }
+}
+
 @compute @workgroup_size(LANES)
 fn summary(
   @builtin(workgroup_id) group: vec3u,
@@ -87,15 +174,7 @@ fn summary(
   let part = id / params.rows;
   if (part + 1u < params.parts) {
     let row = id % params.rows;
-    let c = row % params.channels;
-    let w = -exp(min(decay[c], 60.0));
-    let start = row / params.channels * params.steps * params.channels + c;
-    var s = Wkv4(0.0, 0.0, -1e30);
-    for (var t = part * params.length; t < min((part + 1u) * params.length, wkv4_steps(row)); t++) {
-      let i = start + t * params.channels;
-      s = wkv4_join(s, w, Wkv4(v[i], 1.0, k[i]));
-    }
-    wkv4_store(params.summaries + part * 3u * params.rows + row, s);
+    wkv4_store(params.summaries + part * 3u * params.rows + row, wkv4_part(part, row));
   }
 }
 
@@ -109,58 +188,35 @@ fn forward(
   let part = id / params.rows;
   if (part < params.parts) {
     let row = id % params.rows;
-    let c = row % params.channels;
-    let w = -exp(min(decay[c], 60.0));
-    let u = first[c];
-    let start = row / params.channels * params.steps * params.channels + c;
-    var s = Wkv4(0.0, 0.0, -1e30);
-    if (params.given == 1u) {
-      let pp = before[row + 2u * params.rows];
-      s = Wkv4(before[row], before[row + params.rows], pp);
-      s.pp = select(pp, -1e30, s.bb == 0.0);
-    }
-    let steps = wkv4_steps(row);
+    var s = wkv4_given(row);
     for (var i = 0u; i < part; i++) {
-      let shift = w * f32(clamp(steps, i * params.length, (i + 1u) * params.length) - i * params.length);
-      s = wkv4_join(s, shift, wkv4_load(params.summaries + i * 3u * params.rows + row));
+      s = wkv4_join(s, wkv4_shift(i, row), wkv4_load(params.summaries + i * 3u * params.rows + row));
     }
-    // Members of s in variables of their own, and indices that count up: the steps are all the work there is.
-    var aa = s.aa;
-    var bb = s.bb;
-    var pp = s.pp;
-    let stride = params.channels;
-    let span = select(params.length, SPAN, params.keep == 1u);
-    let last = min((part + 1u) * params.length, steps);
-    for (var begin = part * params.length; begin < last; begin += span) {
-      if (params.keep == 1u) {
-        wkv4_store(params.checkpoints + begin / SPAN * 3u * params.rows + row, Wkv4(aa, bb, pp));
-      }
-      let end = start + min(begin + span, last) * stride;
-      for (var i = start + begin * stride; i < end; i += stride) {
-        let kt = k[i];
-        let vt = v[i];
-        let shown = wkv4_weights(pp, u + kt);
-        y[i] = (shown.x * aa + shown.y * vt) / (shown.x * bb + shown.y);
-        let weight = wkv4_weights(pp + w, kt);
-        aa = weight.x * aa + weight.y * vt;
-        bb = weight.x * bb + weight.y;
-        pp = max(pp + w, kt);
-      }
+    wkv4_run(part, row, s);
+  }
+}
+
+@compute @workgroup_size(LANES)
+fn joined(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let column = lane % COLUMNS;
+  let part = lane / COLUMNS;
+  let row = (group.x + group.y * groups.x) * COLUMNS + column;
+  let mine = row < params.rows && part < params.parts;
+  if (mine && part + 1u < params.parts) {
+    let s = wkv4_part(part, row);
+    joints[lane] = vec3f(s.aa, s.bb, s.pp);
+  }
+  workgroupBarrier();
+  if (mine) {
+    var s = wkv4_given(row);
+    for (var i = 0u; i < part; i++) {
+      let over = joints[i * COLUMNS + column];
+      s = wkv4_join(s, wkv4_shift(i, row), Wkv4(over.x, over.y, over.z));
     }
-    if (LENGTHS) {
-      for (var t = max(part * params.length, steps); t < min((part + 1u) * params.length, params.steps); t++) {
-        y[start + t * stride] = 0.0;
-      }
-    }
-    if (part + 1u == params.parts) {
-      wkv4_store(row, Wkv4(aa, bb, pp));
-      if (params.keep == 1u && row == c) {
-        kept[params.weights + c] = decay[c];
-        kept[params.weights + params.channels + c] = u;
-      }
-      if (params.keep == 1u && LENGTHS && c == 0u) {
-        kept[params.ends + row / params.channels] = f32(steps);
-      }
-    }
+    wkv4_run(part, row, s);
   }
 }

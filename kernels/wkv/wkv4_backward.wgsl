@@ -6,13 +6,15 @@
 // where pp is the exponent before the step and pp' after it: a and b are gradients of scaled sums, so every exponent is
 // at most 0. pp itself only scales; its gradient is 0. The states kept at every SPAN-th step are the start for those in
 // between, which stay in registers. The recurrence of (a, b) is linear, so the J parts of a long sequence run side by
-// side: `summary` runs each from (0, 0), `backward` joins what lies after its own part.
+// side: `summary` runs each from (0, 0), `backward` joins what lies after its own part; where a workgroup has a lane for
+// every part of its channels, `joined` does both.
 // Shapes: as in wkv4.wgsl.
 // Dispatch: one invocation for a part of a channel: `summary` ceil(J B C / LANES), if J > 1; then `backward`
-// ceil(J B C / LANES); `collect` ceil(2 C / LANES), which adds up decay and first over parts and batch in a fixed order.
+// ceil(J B C / LANES); or `joined` ceil(B C / COLUMNS), with LANES = J COLUMNS; then `collect` ceil(2 C / LANES), which adds up decay and first over parts and batch in a fixed order.
 // Source: as wkv4.wgsl; the gradients are worked out from its equations.
 
 override LANES: u32 = 32u;         // invocations a workgroup
+override COLUMNS: u32 = 16u;       // channels (over the batch) a workgroup of `joined`
 const SPAN: u32 = 4u;              // steps from a kept state to the next; L is a multiple
 override LENGTHS: bool = false;    // sequences have lengths of their own: no gradients beyond
 override ADD_K: bool = false;      // dk += instead of =
@@ -46,6 +48,8 @@ struct Params {
 @group(0) @binding(9) var<storage, read> parts: array<f32>;         // sums (all of it)
 @group(0) @binding(10) var<storage, read_write> ddecay: array<f32>; // (C)
 @group(0) @binding(11) var<storage, read_write> dfirst: array<f32>; // (C)
+
+var<workgroup> joints: array<vec2f, LANES>;  // what `joined` finds in each part
 
 // Weights of two terms when the smaller is known.
 fn wkv4_pair(less: f32, p: f32, r: f32) -> vec2f {
@@ -182,6 +186,43 @@ fn wkv4_exponent(row: u32, step: u32) -> f32 {
   return kept[params.checkpoints + (step / SPAN * 3u + 2u) * params.rows + row];
 }
 
+// The gradients (a, b) of the last state.
+fn wkv4_upstream(row: u32) -> vec2f {
+  if (params.upstream == 0u) {
+    return vec2f(0.0);
+  }
+  return vec2f(dafter[row], dafter[row + params.rows]);
+}
+
+// Carries (a, b) from the end of a part to its beginning, where `own` is what the part itself adds.
+fn wkv4_over(part: u32, row: u32, after: vec2f, own: vec2f) -> vec2f {
+  let over = wkv4_stretch(part, row);
+  let fading = wkv4_decay(over.c) * f32(over.last - over.first);
+  let shift = wkv4_exponent(row, over.first) + fading - wkv4_exponent(row, over.last);
+  return exp(min(shift, 0.0)) * after + own;
+}
+
+// All gradients of a part, from those of the state after it.
+fn wkv4_finish(part: u32, row: u32, after: vec2f) {
+  let at = wkv4_stretch(part, row);
+  let d = wkv4_descend(at, after.x, after.y, true);
+  if (LENGTHS) {
+    for (var t = at.last; t < min(at.first + params.length, params.steps); t++) {
+      let i = at.start + t * params.channels;
+      dk[i] = select(0.0, dk[i], ADD_K);
+      dv[i] = select(0.0, dv[i], ADD_V);
+    }
+  }
+  let share = params.shares + part * params.rows + row;
+  sums[share] = d.dw;
+  sums[share + params.parts * params.rows] = d.du;
+  if (part == 0u) {
+    sums[row] = d.a;
+    sums[row + params.rows] = d.b;
+    sums[row + 2u * params.rows] = 0.0;
+  }
+}
+
 @compute @workgroup_size(LANES)
 fn backward(
   @builtin(workgroup_id) group: vec3u,
@@ -192,38 +233,36 @@ fn backward(
   let part = id / params.rows;
   if (part < params.parts) {
     let row = id % params.rows;
-    let at = wkv4_stretch(part, row);
-    let w = wkv4_decay(at.c);
-    var a = 0.0;
-    var b = 0.0;
-    if (params.upstream == 1u) {
-      a = dafter[row];
-      b = dafter[row + params.rows];
-    }
+    var after = wkv4_upstream(row);
     for (var later = params.parts - 1u; later > part; later--) {
-      let over = wkv4_stretch(later, row);
-      let shift = wkv4_exponent(row, over.first) + w * f32(over.last - over.first) - wkv4_exponent(row, over.last);
-      let weight = exp(min(shift, 0.0));
       let joint = params.joints + later * 2u * params.rows + row;
-      a = weight * a + sums[joint];
-      b = weight * b + sums[joint + params.rows];
+      after = wkv4_over(later, row, after, vec2f(sums[joint], sums[joint + params.rows]));
     }
-    let d = wkv4_descend(at, a, b, true);
-    if (LENGTHS) {
-      for (var t = at.last; t < min(at.first + params.length, params.steps); t++) {
-        let i = at.start + t * params.channels;
-        dk[i] = select(0.0, dk[i], ADD_K);
-        dv[i] = select(0.0, dv[i], ADD_V);
-      }
+    wkv4_finish(part, row, after);
+  }
+}
+
+@compute @workgroup_size(LANES)
+fn joined(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let column = lane % COLUMNS;
+  let part = lane / COLUMNS;
+  let row = (group.x + group.y * groups.x) * COLUMNS + column;
+  let mine = row < params.rows && part < params.parts;
+  if (mine && part > 0u) {
+    let d = wkv4_descend(wkv4_stretch(part, row), 0.0, 0.0, false);
+    joints[lane] = vec2f(d.a, d.b);
+  }
+  workgroupBarrier();
+  if (mine) {
+    var after = wkv4_upstream(row);
+    for (var later = params.parts - 1u; later > part; later--) {
+      after = wkv4_over(later, row, after, joints[later * COLUMNS + column]);
     }
-    let share = params.shares + part * params.rows + row;
-    sums[share] = d.dw;
-    sums[share + params.parts * params.rows] = d.du;
-    if (part == 0u) {
-      sums[row] = d.a;
-      sums[row + params.rows] = d.b;
-      sums[row + 2u * params.rows] = 0.0;
-    }
+    wkv4_finish(part, row, after);
   }
 }
 

@@ -22,6 +22,7 @@ const CASES: Readonly<Record<string, LockstepCase>> = {
   "attention/forward": { params: { tile: 0 } },
   "matmul/tiled": { knobs: { WIDTH: 4, HEIGHT: 4, DEPTH: 4 } },
   "scan/conv": { params: { dx: 0, dbefore: 512, shares: 1024 } },
+  "scan/conv_quads": { params: { spans: 1, dx: 0, dbefore: 128, shares: 256 } },
   "scan/scan_backward": {
     params: { batch: 1, du: 512, ddelta: 1024, dz: 1536, shares_bc: 2048, shares_a: 2560, shares: 3072 },
   },
@@ -52,6 +53,7 @@ const BEYOND: Readonly<Record<string, readonly [reason: string, attempt?: Lockst
   "sample/sample forward": [PRIVATE],
   "sample/top forward": ["it evaluates the right side of && always, here beyond the end of an array"],
   "wkv/wkv4_backward backward": [FLAGS],
+  "wkv/wkv4_backward joined": [FLAGS],
   "wkv/wkv6 forward": [FLAGS],
   "wkv/wkv6_backward keys": [MATRICES],
   "wkv/wkv7 forward": [FLAGS],

@@ -14,8 +14,8 @@ import { layOut, makeRegion, windowOf } from "../region.ts";
 
 export interface Wkv4Options {
   /**
-   * Parts of the sequence that run side by side; default by size. More than one costs two launches forward and three
-   * backward instead of one and two.
+   * Parts of the sequence that run side by side; default by size. More than fit in a workgroup, 32, cost two launches
+   * forward and three backward instead of one and two.
    */
   readonly parts?: number;
   /** [B] u32 or i32: steps of each sequence; beyond them y is 0 and the state stays. Default: all T. */
@@ -38,8 +38,11 @@ const LANES = 32;
 
 /** Channels (over the batch) and parts that fill a GPU. */
 const ENOUGH_LANES = 16384;
-/** Fewer parts than this do not pay for the second launch. */
+/** Fewer parts than this do not pay for running them twice. */
 const FEWEST_PARTS = 4;
+/** Up to so many parts one workgroup runs them all, with lanes enough for whole memory sectors. */
+const MOST_JOINED = 32;
+const MOST_LANES = 256;
 
 /**
  * The recurrence of RWKV-4: for each channel an average of the values so far, whose weights e^k fade by e^w a step, with
@@ -82,9 +85,15 @@ export function wkv4(
   const params = { ...run, given: Number(Boolean(state)), keep: Number(recorded), ...at };
   const buffers = { decay: timeDecay, first: timeFirst, k, v, before: state ?? k, lengths: lengths ?? k, y, kept };
   const knobs = { LENGTHS: lengths !== null };
-  if (run.parts > 1)
-    device.dispatch(forwardKernel, "summary", buffers, params, groupsOf((run.parts - 1) * rows), knobs);
-  device.dispatch(forwardKernel, "forward", buffers, params, groupsOf(run.parts * rows), knobs);
+  const joined = joinedTile(device, run.parts);
+  if (joined) {
+    const groups = [Math.ceil(rows / joined.COLUMNS)] as const;
+    device.dispatch(forwardKernel, "joined", buffers, params, groups, { ...knobs, ...joined });
+  } else {
+    if (run.parts > 1)
+      device.dispatch(forwardKernel, "summary", buffers, params, groupsOf((run.parts - 1) * rows), knobs);
+    device.dispatch(forwardKernel, "forward", buffers, params, groupsOf(run.parts * rows), knobs);
+  }
   const after = windowOf(kept, at.after, [3, batch, channels]);
 
   record("wkv4", [y, after], inputs, [k, v, kept], ([dy = null, dafter = null], sink, [k, v, kept]) => {
@@ -135,8 +144,14 @@ function gradients(
   const params = { ...run, joints: at.joints, shares: at.shares };
   const buffers = { k, v, kept, dy, dafter: dafter ?? kept, dk: dk.grad, dv: dv.grad, sums };
   const knobs = { LENGTHS, ADD_K: dk.accumulate, ADD_V: dv.accumulate };
-  if (parts > 1) device.dispatch(backwardKernel, "summary", buffers, params, groupsOf(parts * rows), { LENGTHS });
-  device.dispatch(backwardKernel, "backward", buffers, params, groupsOf(parts * rows), knobs);
+  const joined = joinedTile(device, parts);
+  if (joined) {
+    const groups = [Math.ceil(rows / joined.COLUMNS)] as const;
+    device.dispatch(backwardKernel, "joined", buffers, params, groups, { ...knobs, ...joined });
+  } else {
+    if (parts > 1) device.dispatch(backwardKernel, "summary", buffers, params, groupsOf(parts * rows), { LENGTHS });
+    device.dispatch(backwardKernel, "backward", buffers, params, groupsOf(parts * rows), knobs);
+  }
   const dbefore = sink.needs(INPUT.state) ? windowOf(sums, at.before, [3, rows / channels, channels]) : null;
   if (!sink.needs(INPUT.decay) && !sink.needs(INPUT.first)) return [null, null, dk.returned, dv.returned, dbefore];
 
@@ -149,6 +164,16 @@ function gradients(
 }
 
 const groupsOf = (lanes: number) => [Math.ceil(lanes / LANES)] as const;
+
+/**
+ * Sizes of the workgroups that run all parts of their channels; null for one part, for too many, and on a CPU emulation,
+ * whose barriers are slow.
+ */
+function joinedTile({ software }: Device, parts: number): { readonly LANES: number; readonly COLUMNS: number } | null {
+  if (software || parts === 1 || parts > MOST_JOINED) return null;
+  const COLUMNS = 2 ** Math.floor(Math.log2(MOST_LANES / parts));
+  return { LANES: parts * COLUMNS, COLUMNS };
+}
 
 /**
  * How many parts a sequence is cut into, and their length. A part of L steps costs 2 L and a little for each of the
