@@ -13,6 +13,8 @@ export interface FixtureCase {
   has(fullName: string): boolean;
   /** Called after backward, to add gradients of parameters that are not the fixture's own tensors to the outputs. */
   onGradients(collect: () => void): void;
+  /** Has the harness dispose what the case made, once everything is compared. */
+  own<T extends { dispose(): void }>(made: T): T;
   /** Full names, such as `param.weight_ih_l0`. */
   readonly names: readonly string[];
 }

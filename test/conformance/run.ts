@@ -33,11 +33,11 @@ export async function runCase(device: Device, entry: CaseEntry, bytes: Uint8Arra
   const file = parseSafetensors(bytes).tensors;
   const leaves = new Map<string, Tensor>();
   for (const [name, value] of file) if (/^(in|param)\./.test(name)) leaves.set(name, load(device, name, value));
-  const owned: Tensor[] = [...leaves.values()];
+  const owned: { dispose(): void }[] = [...leaves.values()];
   try {
     let collect = () => {};
     const outputs = await kind(
-      fixtureOf(device, entry, leaves, (callback) => {
+      fixtureOf(device, entry, leaves, owned, (callback) => {
         collect = callback;
       }),
     );
@@ -74,6 +74,7 @@ function fixtureOf(
   device: Device,
   entry: CaseEntry,
   leaves: ReadonlyMap<string, Tensor>,
+  owned: { dispose(): void }[],
   onGradients: FixtureCase["onGradients"],
 ): FixtureCase {
   const get = (name: string) => {
@@ -88,6 +89,10 @@ function fixtureOf(
     param: (name) => get(`param.${name}`) as Tensor<"f32">,
     has: (name) => leaves.has(name),
     onGradients,
+    own(made) {
+      owned.push(made);
+      return made;
+    },
     names: [...leaves.keys()],
   };
 }
@@ -97,7 +102,7 @@ function differentiate(
   device: Device,
   file: ReadonlyMap<string, FileTensor>,
   outputs: Record<string, Tensor>,
-  owned: Tensor[],
+  owned: { dispose(): void }[],
 ): void {
   const roots: Tensor[] = [];
   const grads: (Tensor | undefined)[] = [];

@@ -20,9 +20,11 @@ afterAll(() => device.destroy());
 for (const entry of manifest.cases) {
   test.skipIf(!kinds[entry.kind])(entry.name, async (context) => {
     const bytes = await readFile(`${FOLDER}/${entry.file}`);
+    const before = device.stats.memory.live;
     try {
       const [worst] = await runCase(device, entry, bytes);
       expect(worst?.ratio, `${worst?.tensor} ${worst?.detail}`).toBeLessThanOrEqual(1);
+      expect(device.stats.memory.live, "bytes that were not given back").toBe(before);
     } catch (error) {
       if (error instanceof NotCovered) context.skip();
       throw error;

@@ -15,15 +15,19 @@ beforeAll(async () => {
 
 test.each(Object.keys(MODULES))("%s", async (name) => {
   const expected = cases.get(name) as TorchCase;
-  using module = (MODULES[name] as (typeof MODULES)[string])(device);
+  const before = device.stats.memory.live;
+  const module = (MODULES[name] as (typeof MODULES)[string])(device);
   const shapes = (state: ReadonlyMap<string, { readonly shape: readonly number[] }>) =>
     Object.fromEntries([...state].map(([key, { shape }]) => [key, [...shape]]));
   expect(shapes(await module.stateDict())).toEqual(shapes(expected.state));
   module.loadStateDict(expected.state);
-  const outputs = await Promise.all(runModule(device, module, expected).map((output) => output.data()));
+  const tensors = runModule(device, module, expected);
+  const outputs = await Promise.all(tensors.map((output) => output.data()));
   expect(outputs).toHaveLength(expected.outputs.length);
   outputs.forEach((output, i) => {
     expectClose(output as Float32Array, expected.outputs[i] as Float32Array, { what: `output ${i}` });
   });
   expect(await module.stateDict()).toEqual(expected.state);
+  for (const one of [...tensors, module]) one.dispose();
+  expect(device.stats.memory.live).toBe(before);
 });

@@ -47,13 +47,13 @@ test.skipIf(!python || "missing" in vulkan)("weights and checkpoints load in PyT
       for (const [key, { shape, values }] of await module.stateDict())
         written.push([`${name}/${key}`, { shape, data: values }]);
     }
-    const outputs = runModule(device, module, cases.get(name) as TorchCase);
-    for (const [i, output] of outputs.entries())
-      written.push([
-        `${name}/out.${i}`,
-        { shape: output.shape, data: (await output.data()) as Float32Array<ArrayBuffer> },
-      ]);
+    for (const [i, output] of runModule(device, module, cases.get(name) as TorchCase).entries()) {
+      const data = (await output.data()) as Float32Array<ArrayBuffer>;
+      written.push([`${name}/out.${i}`, { shape: output.shape, data }]);
+      output.dispose();
+    }
   }
+  expect(device.stats.memory.live).toBe(0);
   device.destroy();
   const folder = mkdtempSync(join(tmpdir(), "ostinato-torch-"));
   const file = join(folder, "modules.safetensors");

@@ -12,6 +12,7 @@ import { LayerNorm } from "../../src/nn/norm.ts";
 import { GRU, LSTM, type RecurrentOutput, RNN } from "../../src/nn/rnn.ts";
 import { TransformerEncoderLayer } from "../../src/nn/transformerLayers.ts";
 import { tensor } from "../../src/tensor/create.ts";
+import { scope } from "../../src/tensor/scope.ts";
 import type { Tensor } from "../../src/tensor/tensor.ts";
 import { readFile } from "./files.ts";
 
@@ -64,16 +65,18 @@ export async function torchCases(): Promise<Map<string, TorchCase>> {
   );
 }
 
-/** Outputs in the order of PyTorch's. */
+/** Outputs in the order of PyTorch's, which are the caller's to dispose. */
 export function runModule(device: Device, module: Layer, { inputs }: TorchCase): Tensor[] {
   const [input] = inputs as [FileTensor];
-  const floats = input.dtype === "F32";
-  const x = floats
-    ? tensor(device, toFloat32(input, "input").slice(), input.shape)
-    : tensor(device, toInt32(input, "input").slice(), input.shape);
-  const result = module.eval().forward(x);
-  if ("logits" in result) return [result.logits];
-  if (!("output" in result)) return [result];
-  const { output, state } = result;
-  return [output, state.h, ...(state.c ? [state.c] : [])];
+  return scope(() => {
+    const x =
+      input.dtype === "F32"
+        ? tensor(device, toFloat32(input, "input").slice(), input.shape)
+        : tensor(device, toInt32(input, "input").slice(), input.shape);
+    const result = module.eval().forward(x);
+    if ("logits" in result) return [result.logits];
+    if (!("output" in result)) return [result];
+    const { output, state } = result;
+    return [output, state.h, ...(state.c ? [state.c] : [])];
+  });
 }

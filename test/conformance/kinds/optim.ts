@@ -72,7 +72,7 @@ export const kinds: Record<string, Kind> = {
       }
       offset += Math.ceil(parameter.bytes / 256) * (256 / ELEMENT_BYTES);
     }
-    optimizer.dispose();
+    for (const one of [optimizer, ...parameters.values()]) one.dispose();
     return outputs;
   },
 
@@ -92,7 +92,7 @@ export const kinds: Record<string, Kind> = {
         parameter.shape,
       );
     }
-    optimizer.dispose();
+    for (const one of [optimizer, ...parameters.values()]) one.dispose();
     return outputs;
   },
 };

@@ -1,12 +1,9 @@
 import { RetNetLanguageModel } from "../../../src/models/retnet/model.ts";
 import { MultiScaleRetention, RetentionTables } from "../../../src/nn/retnet/retention.ts";
 import { rotary } from "../../../src/ops/attention/rotary.ts";
-import { crossEntropy } from "../../../src/ops/crossEntropy.ts";
-import { reshape } from "../../../src/ops/reshape.ts";
 import { retentionTurns } from "../../../src/ops/retention/retention.ts";
-import type { Tensor } from "../../../src/tensor/tensor.ts";
 import type { Kind } from "../kind.ts";
-import { compareGradients, valuesOf } from "../module.ts";
+import { languageOutputs, outputsOf, valuesOf } from "../module.ts";
 
 const scoresOf = ({ normalisation }: { readonly normalisation: string }) => ({
   normaliseScores: normalisation === "torchscale",
@@ -16,7 +13,7 @@ export const kinds: Record<string, Kind> = {
   retnet: async (fixture) => {
     const { device, attrs } = fixture;
     if (!fixture.has("param.q_proj.weight")) {
-      const table = retentionTurns(device, attrs.D);
+      const table = fixture.own(retentionTurns(device, attrs.D));
       return { y: rotary(fixture.in("x"), table, { position: attrs.first_position, layout: "BHTD" }) };
     }
     const { C, Cv, H, eps } = attrs;
@@ -28,10 +25,8 @@ export const kinds: Record<string, Kind> = {
       ...scoresOf(attrs),
     });
     module.loadStateDict(await valuesOf(fixture));
-    const tables = new RetentionTables(device, C, H);
-    const outputs: Record<string, Tensor> = { y: module.forward(fixture.in("x"), tables, { position: 0 }).y };
-    compareGradients(fixture, module, outputs);
-    return outputs;
+    const tables = fixture.own(new RetentionTables(device, C, H));
+    return outputsOf(fixture, module, () => ({ y: module.forward(fixture.in("x"), tables, { position: 0 }).y }));
   },
 
   retnet_lm: async (fixture) => {
@@ -41,10 +36,6 @@ export const kinds: Record<string, Kind> = {
       ...{ valueChannels: Cv, hiddenSize: F, eps, ...scoresOf(fixture.attrs) },
     });
     model.loadStateDict(await valuesOf(fixture));
-    const { logits } = model.forward(fixture.in("tokens"));
-    const loss = crossEntropy(reshape(logits, [-1, V]), reshape(fixture.in("targets"), [-1]));
-    const outputs: Record<string, Tensor> = { logits, loss };
-    compareGradients(fixture, model, outputs);
-    return outputs;
+    return languageOutputs(fixture, model);
   },
 };

@@ -3,12 +3,9 @@ import { RwkvLanguageModel } from "../../../src/models/rwkv/model.ts";
 import { timeMix } from "../../../src/nn/rwkv/block.ts";
 import { ChannelMix } from "../../../src/nn/rwkv/channelMix.ts";
 import { TimeMix7 } from "../../../src/nn/rwkv/timeMix7.ts";
-import { crossEntropy } from "../../../src/ops/crossEntropy.ts";
-import { reshape } from "../../../src/ops/reshape.ts";
 import { Random } from "../../../src/tensor/philox.ts";
-import type { Tensor } from "../../../src/tensor/tensor.ts";
 import type { Kind } from "../kind.ts";
-import { compareGradients, valuesOf } from "../module.ts";
+import { languageOutputs, outputsOf, valuesOf } from "../module.ts";
 
 export const kinds: Record<string, Kind> = {
   rwkv_block: async (fixture) => {
@@ -17,13 +14,10 @@ export const kinds: Record<string, Kind> = {
     const values = await valuesOf(fixture);
     const depth = { layer: 1, layers: 2, channels: C, random: new Random(1) };
     const rank = (name: string, axis: number) => values.get(name)?.shape[axis] ?? 0;
-    const outputs: Record<string, Tensor> = {};
     if (!values.has("output.weight")) {
       const mix = new ChannelMix(device, version, { ...depth, hidden: F });
       mix.loadStateDict(values);
-      outputs.y = mix.forward(fixture.in("x")).y;
-      compareGradients(fixture, mix, outputs);
-      return outputs;
+      return outputsOf(fixture, mix, () => ({ y: mix.forward(fixture.in("x")).y }));
     }
     const ranks = {
       mix: rank("time_maa_w2", 1),
@@ -36,9 +30,9 @@ export const kinds: Record<string, Kind> = {
     const mix = timeMix(device, version, { ...depth, heads: H, ranks, headEps });
     mix.loadStateDict(values);
     const x = fixture.in("x");
-    outputs.y = (mix instanceof TimeMix7 ? mix.forward(x, { firstValue: fixture.in("v_first") }) : mix.forward(x)).y;
-    compareGradients(fixture, mix, outputs);
-    return outputs;
+    return outputsOf(fixture, mix, () => ({
+      y: (mix instanceof TimeMix7 ? mix.forward(x, { firstValue: fixture.in("v_first") }) : mix.forward(x)).y,
+    }));
   },
 
   rwkv_lm: async (fixture) => {
@@ -46,10 +40,6 @@ export const kinds: Record<string, Kind> = {
     const config = rwkvConfigOf(values, fixture.attrs.ln_x_eps ?? undefined);
     const model = new RwkvLanguageModel(fixture.device, config);
     model.loadStateDict(values);
-    const { logits } = model.forward(fixture.in("tokens"));
-    const loss = crossEntropy(reshape(logits, [-1, config.vocabSize]), reshape(fixture.in("targets"), [-1]));
-    const outputs: Record<string, Tensor> = { logits, loss };
-    compareGradients(fixture, model, outputs);
-    return outputs;
+    return languageOutputs(fixture, model);
   },
 };
