@@ -26,7 +26,9 @@ const PEERS = {
   "ort-webgpu": "ONNX Runtime Web (WebGPU)",
 } as const;
 
-const [START, END] = ["<!-- figures: npm run figures -->", "<!-- end of figures -->"];
+/** Comments around what is written here. */
+const START = (what: string) => `<!-- ${what}: npm run figures -->`;
+const END = (what: string) => `<!-- end of ${what} -->`;
 
 /** Two digits. */
 const shown = (ratio: number): string =>
@@ -68,15 +70,34 @@ function figures(cells: readonly Cell[]): string {
   ].join("\n");
 }
 
+/** An experiment of the bench that has its table and picture in bench/results. */
+export interface Experiment {
+  readonly name: string;
+  readonly title: string;
+}
+
+function replaced(readme: string, what: string, text: (before: string) => string): string {
+  const [before, rest] = readme.split(START(what));
+  const after = rest?.split(END(what))[1];
+  if (before === undefined || after === undefined)
+    throw new Error(`the README has no ${START(what)} with an ${END(what)}`);
+  return `${before}${START(what)}\n\n${text(before)}\n\n${END(what)}${after}`;
+}
+
 /**
- * The README with its figures as the reports have them.
+ * The README with the figures of the reports that it links to, and with links to all experiments.
  * @param read gives a report by its name in bench/results
- * @throws Error if the README has no place for figures
+ * @throws Error if the README has no place for them
  */
-export function withFigures(readme: string, read: (name: string) => Report): string {
-  const [before, rest] = readme.split(START);
-  const after = rest?.split(END)[1];
-  if (before === undefined || after === undefined) throw new Error(`the README has no ${START} … ${END}`);
-  const names = [...new Set(before.match(/(?<=\(bench\/results\/)peers[\w-]*(?=\.md\))/g))];
-  return `${before}${START}\n\n${figures(names.flatMap((name) => read(name).cells))}\n\n${END}${after}`;
+export function withFigures(
+  readme: string,
+  read: (name: string) => Report,
+  experiments: readonly Experiment[],
+): string {
+  const measured = replaced(readme, "figures", (before) => {
+    const names = [...new Set(before.match(/(?<=\(bench\/results\/)peers[\w-]*(?=\.md\))/g))];
+    return figures(names.flatMap((name) => read(name).cells));
+  });
+  const links = experiments.map(({ name, title }) => `- [${title}](bench/results/${name}.md)`);
+  return replaced(measured, "experiments", () => links.join("\n"));
 }

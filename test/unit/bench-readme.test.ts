@@ -4,13 +4,15 @@ import { dirname, join } from "node:path";
 import { expect, test } from "vitest";
 import { withFigures } from "../../bench/peers/figures.ts";
 import type { Report } from "../../bench/peers/record.ts";
+import { SCENARIOS } from "../../bench/scenarios/all.ts";
 
 const read = (path: string) => readFileSync(path, "utf8");
 const json = (path: string) => JSON.parse(read(path));
+const experiments = SCENARIOS.filter(({ name }) => existsSync(`bench/results/${name}.md`));
 const report = (name: string): Report => json(`bench/results/${name}.json`);
 
 test("the README's figures are those of the reports that it links to: `npm run figures` writes them", () => {
-  expect(read("README.md")).toBe(withFigures(read("README.md"), report));
+  expect(read("README.md")).toBe(withFigures(read("README.md"), report, experiments));
 });
 
 test("figures follow the reports", () => {
@@ -23,10 +25,11 @@ test("figures follow the reports", () => {
     );
     return { ...rest, cells: changed };
   };
-  const text = withFigures(read("README.md"), slower);
+  const text = withFigures(read("README.md"), slower, [{ name: "recall", title: "Recalling" }]);
   expect(text).toMatch(/^\| LSTM training step .* \| \d+,000 \| \d+ \| no gradients \|$/m);
   expect(text).toContain("jax-js took 123.4 s");
-  expect(() => withFigures("no place", report)).toThrow("the README has no <!-- figures");
+  expect(text).toContain("\n\n- [Recalling](bench/results/recall.md)\n\n");
+  expect(() => withFigures("no place", report, [])).toThrow("the README has no <!-- figures");
 });
 
 const PAGES = [
