@@ -39,7 +39,7 @@ export function compareActions(
         if (!cost) break;
         run.cost.value = cost;
         state.growth.value++;
-        if (at === contenders.length - 1) calm("The comparison is complete. The runs are kept below.");
+        if (at === contenders.length - 1) calm("The comparison is complete. Open any of its runs below to talk to it.");
       }
       state.comparing.value = null;
     },

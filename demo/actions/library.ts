@@ -11,6 +11,8 @@ export interface LibraryActions {
   /** Makes a kept run the one that can be resumed and talked to. */
   openRun(run: Run): Promise<void>;
   exportRun(run: Run): Promise<void>;
+  /** Calls a run by a name; by its model and size again if that is empty. */
+  renameRun(run: Run, name: string): Promise<void>;
   /** Forgets a run, and what the browser keeps of it. */
   removeRun(run: Run): Promise<void>;
 }
@@ -54,6 +56,12 @@ export function libraryActions({ state, client, attempt, calm }: Context): Libra
       download(file, name);
       calm(`Saved ${name}: model, optimiser and place in the text.`);
     },
+    async renameRun(run, name) {
+      const called = name.trim() || null;
+      if (called === run.name.value) return;
+      run.name.value = called;
+      await attempt(() => client.call("renameRun", run.id, called));
+    },
     async removeRun(run) {
       const done = await attempt(async () => [await client.call("removeRun", run.id)]);
       if (!done) return;
@@ -64,11 +72,14 @@ export function libraryActions({ state, client, attempt, calm }: Context): Libra
   };
 }
 
-export function libraryEvents({ state, fail }: Context): EventHandlers<LibraryEvent> {
+export function libraryEvents({ state, calm, fail }: Context): EventHandlers<LibraryEvent> {
   return {
     kept({ id }) {
       const run = state.runs.value.find((run) => run.id === id);
-      if (run) run.kept.value = true;
+      if (!run) return;
+      run.kept.value = true;
+      if (run.refusal) calm("There is room again, and the browser keeps this run.");
+      run.refusal = null;
     },
     notKept({ id, sentence }) {
       const run = state.runs.value.find((run) => run.id === id);

@@ -19,7 +19,7 @@ export function openActions({ state, client, attempt, calm }: Context): OpenActi
       batch(() => {
         state.opening.value = null;
         if (!report) return;
-        state.guest.value = report;
+        state.welcome(report);
         const { parameters, vocabulary, stateBytes } = report;
         calm(
           `Opened ${nameOf(state, report.name)}: ${count(parameters)} parameters, ${count(vocabulary)} tokens, ${bytes(stateBytes)} of state. Talk to it.`,
@@ -51,7 +51,7 @@ export function openEvents({ state }: Context): EventHandlers<OpenEvent> {
       if (state.opening.value) state.opening.value = { loaded, total };
     },
     modelClosed() {
-      state.guest.value = null;
+      state.welcome(null);
     },
   };
 }

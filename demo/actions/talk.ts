@@ -10,7 +10,7 @@ export interface TalkActions {
 }
 
 export function talkActions({ state, client, attempt, calm }: Context): TalkActions {
-  const { talk, branches, keptState } = state;
+  const { talk, branches } = state;
   /** One request at a time may stream. */
   async function busily<T>(work: () => Promise<T>): Promise<T | null> {
     talk.value = { ...talk.value, busy: true };
@@ -33,14 +33,13 @@ export function talkActions({ state, client, attempt, calm }: Context): TalkActi
     async keepState() {
       const kept = await attempt(() => client.call("keepState"));
       if (!kept) return;
-      keptState.value = kept;
+      state.keepState(kept);
       calm(`The state after ${count(kept.position)} characters is kept, ${bytes(kept.bytes)}. Branch goes on from it.`);
     },
     async branch(options) {
       branches.value = { seeds: [options.seed, options.seed + 1], texts: ["", ""] };
-      const kept = await busily(() => client.call("branch", options));
-      if (kept) keptState.value = kept;
-      else branches.value = null;
+      const done = await busily(async () => [await client.call("branch", options)]);
+      if (!done) branches.value = null;
     },
   };
 }

@@ -21,6 +21,6 @@ export interface DeviceCalls {
 }
 
 export type DeviceEvent =
-  /** The device was lost and another opened; `step` is where the run stands now, null if none was kept. */
+  /** The device was lost and another opened, or training failed; `step` is where the run stands now, null if none was kept. */
   | { readonly kind: "restored"; readonly sentence: string; readonly step: number | null }
   | { readonly kind: "failure"; readonly failure: Failure };

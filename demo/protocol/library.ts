@@ -5,6 +5,8 @@ export interface LibraryCalls {
   library(): readonly LoadReport[];
   /** Makes a kept run the one that the worker holds, as it was when it was last kept. */
   openRun(id: string): LoadReport;
+  /** Calls a run by a name, or by its model and size again. */
+  renameRun(id: string, name: string | null): null;
   /** Forgets a kept run. */
   removeRun(id: string): null;
   /** A kept run as a file. */

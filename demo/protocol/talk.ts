@@ -56,10 +56,10 @@ export interface StateReport {
 export interface TalkCalls {
   generate(options: GenerateOptions): GenerateReport;
   stopGenerating(): null;
-  /** Keeps the state after the last answer. */
+  /** Keeps the state after the last answer; of a run, where the run is kept. */
   keepState(): StateReport;
   /** Continues the kept state twice, with two seeds; without one, the state after the last answer. */
-  branch(options: GenerateOptions): StateReport;
+  branch(options: GenerateOptions): null;
 }
 
 export type TalkEvent =

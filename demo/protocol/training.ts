@@ -1,5 +1,6 @@
 import type { CostPoint } from "./compare.ts";
 import type { Settings } from "./settings.ts";
+import type { StateReport } from "./talk.ts";
 
 /** One training step as the charts show it. */
 export interface Point {
@@ -30,6 +31,8 @@ export interface Sample {
 /** A run: model, optimiser and place in the text. The worker holds one of them. */
 export interface RunReport {
   readonly id: string;
+  /** What the visitor calls it; null for its model and size. */
+  readonly name: string | null;
   /** The comparison that it is part of, if any. */
   readonly comparison: string | null;
   /** What a token costs it after texts of several lengths; empty before that was measured. */
@@ -39,6 +42,8 @@ export interface RunReport {
   readonly parameters: number;
   /** Bytes that the model remembers of a text, whatever its length. */
   readonly stateBytes: number;
+  /** The state that was kept of a text, to go on from. */
+  readonly keptState: StateReport | null;
   /** Whether the text is at hand, so that the run can go on. */
   readonly resumable: boolean;
 }

@@ -7,6 +7,7 @@ import { mountCompareCharts } from "./compareCharts.ts";
 import { byId, make } from "./dom.ts";
 import { brief, bytes, count, decimal, duration, milliseconds } from "./format.ts";
 import { modelToken } from "./theme.ts";
+import { sizeTitle } from "./title.ts";
 
 /** The three answers to the question how a text can be remembered. */
 const FIRST = ["lstm", "transformer", "rwkv7"];
@@ -99,7 +100,7 @@ function planSentence(contenders: readonly Contender[]): string {
 
 function row(state: State, contender: Contender, run: Run | undefined): HTMLTableRowElement {
   const line = make("tr");
-  const name = make("th", "", `${nameOf(state, contender)} ${contender.settings.layers} × ${contender.settings.width}`);
+  const name = make("th", "", sizeTitle(state, contender.settings));
   name.scope = "row";
   const swatch = make("span", "swatch");
   swatch.style.setProperty("--swatch", `var(${modelToken(contender.settings.model)})`);

@@ -6,6 +6,7 @@ import type { State } from "../state.ts";
 import { byId, make } from "./dom.ts";
 import { bytes, count, decimal, duration } from "./format.ts";
 import { modelToken } from "./theme.ts";
+import { runTitle } from "./title.ts";
 
 /** Ways to a trained model, how much of it has come, and who speaks. */
 export function mountOpen(state: State, actions: Actions): void {
@@ -72,7 +73,7 @@ function mountSpeaker(state: State, actions: Actions): void {
     name.textContent = guest
       ? nameOf(state, guest.name)
       : run
-        ? `The run at step ${count(run.step.value)}`
+        ? `${runTitle(state, run)}, step ${count(run.step.value)}`
         : "No model yet";
     button.textContent = guest ? "Close" : "Talk to a trained model";
     button.hidden = !guest && state.starters.value.length === 0;

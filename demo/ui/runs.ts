@@ -4,6 +4,7 @@ import type { Run, State } from "../state.ts";
 import { byId, make } from "./dom.ts";
 import { brief, bytes, count, decimal } from "./format.ts";
 import { modelToken } from "./theme.ts";
+import { runTitle, sizeTitle } from "./title.ts";
 
 /** So long a second click on Remove means it. */
 const SURE_MS = 4000;
@@ -24,12 +25,13 @@ export function mountRuns(state: State, actions: Actions): void {
 function row(run: Run, state: State, actions: Actions): HTMLTableRowElement {
   const line = make("tr");
   const settings = run.settings.peek();
-  const { models, texts } = state.catalogue.peek();
+  const { texts } = state.catalogue.peek();
   const swatch = make("span", "swatch");
   swatch.style.setProperty("--swatch", `var(${modelToken(settings.model)})`);
-  const name = models.find(({ id }) => id === settings.model)?.name ?? settings.model;
-  const model = make("td", "", `${name} ${settings.layers} × ${settings.width}`);
-  model.prepend(swatch);
+  const size = sizeTitle(state, settings);
+  const called = make("span", "called");
+  const model = make("td");
+  model.append(swatch, called);
   const text = texts.find(({ id }) => id === settings.text)?.name ?? settings.text;
   const step = make("td", "number");
   const best = make("td", "number");
@@ -40,19 +42,41 @@ function row(run: Run, state: State, actions: Actions): HTMLTableRowElement {
     run.pinned = true;
   });
   const open = button("Open", () => void actions.openRun(run));
+  const rename = button("Rename", () => ask());
   const file = button("Export", () => void actions.exportRun(run));
   const remove = button("Remove", () => {
-    if (remove.textContent === "Remove") ask();
+    if (remove.textContent === "Remove") doubt();
     else void actions.removeRun(run);
   });
   /** What was learned in an hour is not lost by one click. */
-  function ask(): void {
+  function doubt(): void {
     remove.textContent = "Really?";
     setTimeout(() => {
       remove.textContent = "Remove";
     }, SURE_MS);
   }
-  tools.append(toggle, open, file, remove);
+  /** Turns the name into a field: Enter or leaving it renames, Escape does not. */
+  function ask(): void {
+    const field = make("input", "called");
+    Object.assign(field, { type: "text", value: run.name.peek() ?? size, maxLength: 40, ariaLabel: "Name of the run" });
+    let done = false;
+    const end = (keep: boolean) => {
+      // Taking the field away is leaving it.
+      if (done) return;
+      done = true;
+      const held = document.activeElement === field;
+      field.replaceWith(called);
+      if (held) rename.focus();
+      if (keep) void actions.renameRun(run, field.value.trim() === size ? "" : field.value);
+    };
+    field.addEventListener("keydown", ({ key }) => {
+      if (key === "Enter" || key === "Escape") end(key === "Enter");
+    });
+    field.addEventListener("blur", () => end(true));
+    called.replaceWith(field);
+    field.select();
+  }
+  tools.append(toggle, open, rename, file, remove);
   line.append(
     model,
     make("td", "number", count(run.parameters)),
@@ -77,8 +101,10 @@ function row(run: Run, state: State, actions: Actions): HTMLTableRowElement {
     open.disabled = held || !run.kept.value || !idle || state.device.value.phase !== "ready";
     file.disabled = !run.kept.value;
     remove.disabled = held && !idle;
-    const name = `${model.textContent}, step ${count(run.step.value)}`;
-    for (const tool of [toggle, open, file, remove]) tool.ariaLabel = `${tool.textContent}: ${name}`;
+    called.textContent = runTitle(state, run);
+    model.title = run.name.value === null ? "" : size;
+    const name = `${called.textContent}, step ${count(run.step.value)}`;
+    for (const tool of [toggle, open, rename, file, remove]) tool.ariaLabel = `${tool.textContent}: ${name}`;
   });
   return line;
 }

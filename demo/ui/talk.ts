@@ -3,7 +3,7 @@ import type { Actions } from "../actions.ts";
 import type { GenerateOptions, TextId } from "../protocol.ts";
 import type { State } from "../state.ts";
 import { byId, make } from "./dom.ts";
-import { brief, bytes, milliseconds } from "./format.ts";
+import { brief, bytes, count, milliseconds } from "./format.ts";
 import { mountLikely } from "./likely.ts";
 import { mountMemory } from "./memory.ts";
 
@@ -31,6 +31,7 @@ export function mountTalk(state: State, actions: Actions): void {
   const stop = byId("generate-stop", HTMLButtonElement);
   const keep = byId("keep-state", HTMLButtonElement);
   const branch = byId("branch", HTMLButtonElement);
+  const branchHelp = byId("branch-help");
   const answer = byId("answer");
   const rate = byId("talk-rate");
   const first = byId("talk-first");
@@ -65,8 +66,14 @@ export function mountTalk(state: State, actions: Actions): void {
     const { busy } = state.talk.value;
     generate.disabled = busy || !state.canTalk.value;
     stop.disabled = !busy;
-    keep.disabled = branch.disabled = generate.disabled || state.talk.value.report === null;
+    keep.disabled = generate.disabled || state.talk.value.report === null;
+    branch.disabled = keep.disabled && (generate.disabled || state.keptState.value === null);
     answer.ariaBusy = String(busy); // read out when complete, not piece by piece
+  });
+  effect(() => {
+    const { value } = state.keptState;
+    const from = value ? `of the state that is kept after ${count(value.position)} characters` : "of the answer";
+    branchHelp.textContent = `Branch writes two continuations ${from}, with this seed and the next.`;
   });
   effect(() => {
     const { report } = state.talk.value;
@@ -75,16 +82,23 @@ export function mountTalk(state: State, actions: Actions): void {
     bytesOfState.textContent = report ? bytes(report.stateBytes) : "–";
   });
   effect(() => {
-    const text = state.current.value?.settings.value.text ?? state.settings.value?.text ?? "moby-dick";
+    const starter = state.starters.value.find(({ id }) => id === state.guest.value?.name);
+    const learned = starter?.corpus ?? state.current.value?.settings.value.text;
+    const text = learned ?? state.settings.value?.text ?? "moby-dick";
     if (!written) prompt.value = PROMPTS[text];
   });
 
+  const silent = answer.textContent ?? "";
   let asked: string | null = null;
   let shown = "";
   let text = new Text();
   effect(() => {
     const { value } = state.answer;
-    if (!value) return;
+    if (!value) {
+      asked = null;
+      answer.replaceChildren(make("span", "empty", state.canTalk.value ? "Generate, and it answers here." : silent));
+      return;
+    }
     if (value.prompt !== asked || !value.text.startsWith(shown)) {
       text = new Text();
       asked = value.prompt;

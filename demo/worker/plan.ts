@@ -12,9 +12,10 @@ const COPIES = 4;
 const BYTES = 4;
 /** Row blocks of the recurrent weights: what a cell computes for each hidden unit. */
 const GATES: Readonly<Record<string, number>> = { rnn: 1, gru: 3, lstm: 4 };
-/** Values that a layer keeps a channel and position, measured: peak bytes of training at two depths. */
+/** Values that a layer keeps a channel and position, measured: peak bytes of training at several depths. */
 const KEPT: Readonly<Record<string, number>> = {
-  ...{ transformer: 22, rwkv4: 29, "rwkv5.1": 34, "rwkv5.2": 34, rwkv6: 70, rwkv7: 65 },
+  ...{ rnn: 3, gru: 7, lstm: 7.5, transformer: 22, retnet: 35, mamba: 26 },
+  ...{ rwkv4: 29, "rwkv5.1": 34, "rwkv5.2": 34, rwkv6: 70, rwkv7: 65 },
 };
 const KEPT_AT_MOST = Math.max(...Object.values(KEPT));
 /** A layer's gradients that exist beside what all layers keep, in layers. */
@@ -52,13 +53,10 @@ export function planRun(settings: Settings, text: ReadText, limits: SeenLimits):
 
 /** Values that a training step keeps for its backward pass. */
 function activations({ model, batch, sequence, width, layers }: Settings, config: ModelConfig): number {
-  const gates = GATES[model];
-  // A recurrent layer keeps its gates and their gradients, and four values a unit.
-  const each = gates
-    ? layers * width * (2 * gates + 4) + 2 * Number(config.embeddingSize)
-    : (layers + BACKWARD) * width * (KEPT[model] ?? KEPT_AT_MOST);
-  // The logits, their gradient and their softmax.
-  return batch * sequence * (each + 3 * config.vocabSize);
+  const { vocabSize, embeddingSize = 0 } = config as ModelConfig & { embeddingSize?: number };
+  const each = (layers + BACKWARD) * width * (KEPT[model] ?? KEPT_AT_MOST);
+  // The logits, their gradient and their softmax; an embedding narrower than the layers, and its gradient.
+  return batch * sequence * (each + 3 * vocabSize + 2 * embeddingSize);
 }
 
 /** The tensors of a model that may be larger than a device binds at once. */

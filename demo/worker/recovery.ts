@@ -14,6 +14,7 @@ export async function recover(lab: Lab): Promise<void> {
   const wasTraining = training.goal === "training";
   const settings = lab.run?.settings;
   const mark = lab.run?.mark;
+  const state = lab.run?.voice.kept ?? null;
   await training.ended();
   lab.run = null;
   lab.closeGuest();
@@ -29,6 +30,7 @@ export async function recover(lab: Lab): Promise<void> {
     else if (text) lab.run = Run.create(device, settings, text, mark);
     const { run } = lab;
     if (!run) throw new ValueError("device: it was lost before a checkpoint was kept; train again");
+    run.voice.kept = state;
     const step = run.step.toLocaleString("en");
     const goesOn = wasTraining && text ? "the run goes on from there" : "the run can be resumed from there";
     const sentence = `The GPU was lost and is open again. The checkpoint of step ${step} was kept, and ${goesOn}.`;

@@ -46,10 +46,13 @@ const QUESTIONS = 100;
 export interface Mark {
   readonly id: string;
   readonly comparison: string | null;
+  name: string | null;
   cost: readonly CostPoint[];
 }
 
-export const newMark = (comparison: string | null = null): Mark => ({ id: crypto.randomUUID(), comparison, cost: [] });
+export const newMark = (comparison: string | null = null): Mark => {
+  return { id: crypto.randomUUID(), comparison, name: null, cost: [] };
+};
 
 /** A model in training: model, optimiser, text and story. One at a time lives on the device. */
 export class Run {
@@ -57,6 +60,8 @@ export class Run {
   readonly voice: Voice;
   readonly story: Story;
   settings: Settings;
+  /** Whether the last step was taken, and its numbers were finite. */
+  healthy = true;
   private readonly device: Device;
   private training: { readonly trainer: Trainer; readonly optimizer: AdamW } | null = null;
   /** Where a loaded run stands until it trains on. */
@@ -119,6 +124,7 @@ export class Run {
       step: this.step,
       parameters: this.voice.model.parameterCount,
       stateBytes: this.voice.stateBytes,
+      keptState: this.voice.keptState,
       resumable: texts.has(this.settings.text),
     };
   }
@@ -172,10 +178,12 @@ export class Run {
     await this.training?.trainer.run(steps, signal);
   }
 
-  /** Loss on the held-out part of the text. */
+  /** Loss on the held-out part of the text; null if it is not finite. */
   async evaluate(): Promise<HeldOutPoint | null> {
     if (!this.training) return null;
     const loss = await this.training.trainer.evaluate(WINDOWS);
+    this.healthy = Number.isFinite(loss);
+    if (!this.healthy) return null;
     const { model, tokenizer } = this.voice;
     const { answers } =
       this.questions.length > 0 ? await answerAccuracy(model, tokenizer, this.questions) : { answers: null };
@@ -219,6 +227,7 @@ export class Run {
     const each = (batch * sequence) / tokensPerSecond;
     const from = this.story.seconds;
     const memoryBytes = this.device.stats.memory.live;
+    this.healthy = records.at(-1)?.skipped !== true;
     const points = records
       .map(({ loss, gradNorm }, i): Point => {
         const at = step - records.length + 1 + i;

@@ -1,9 +1,9 @@
-import { DeviceLostError } from "../../src/gpu/errors.ts";
+import { DeviceLostError, NonFiniteError } from "../../src/gpu/errors.ts";
 import type { RunPhase } from "../protocol.ts";
 import { failureOf } from "./failure.ts";
 import type { Lab } from "./lab.ts";
 import { nextMilestone } from "./milestones.ts";
-import type { Run } from "./run.ts";
+import { Run } from "./run.ts";
 import { notKeptSentence } from "./store.ts";
 
 /** A checkpoint is kept in memory at a milestone if the last is older than this. */
@@ -44,22 +44,28 @@ export class Training {
     return this.loop;
   }
 
-  /** Evaluates and samples. */
+  /** Evaluates and samples. A model whose numbers are not finite has nothing to say; training soon ends and tells why. */
   async milestone(run: Run): Promise<void> {
+    if (!run.healthy) return;
     const point = await run.evaluate();
     if (point) this.lab.emit({ kind: "heldOut", point });
-    this.lab.emit({ kind: "sample", sample: await run.sample() });
+    if (run.healthy) this.lab.emit({ kind: "sample", sample: await run.sample() });
   }
 
-  /** Keeps a checkpoint in memory and in the browser's storage, which may refuse. */
+  /**
+   * Keeps a checkpoint in memory and in the browser's storage, which may refuse. One whose numbers are not finite must not
+   * take the place of one that is sound.
+   */
   async keep(run: Run): Promise<void> {
+    if (!run.healthy) return;
     const file = await run.checkpoint();
     this.kept = { file, step: run.step, at: performance.now() };
     const { store, texts, emit } = this.lab;
     const { id } = run.mark;
     try {
-      await store.put(run.told(texts), file, await texts.own(run.settings.text));
+      await store.put(run.told(texts), file, { text: await texts.own(run.settings.text), state: run.voice.kept });
       emit({ kind: "kept", id, step: run.step });
+      this.refused = "";
     } catch (error) {
       if (this.refused === id) return;
       this.refused = id;
@@ -88,7 +94,20 @@ export class Training {
       this.goal = "stopped";
       emit({ kind: "phase", phase: "stopped" });
       emit({ kind: "failure", failure: failureOf(error) });
+      if (error instanceof NonFiniteError) await turns.take(async () => this.goBack(run, error));
     }
+  }
+
+  /** Gives a run that can learn no more back what it had learned when it was last kept. */
+  private goBack(run: Run, error: NonFiniteError): void {
+    const { lab, kept } = this;
+    if (!kept || lab.run !== run) return;
+    lab.run = Run.load(lab.needDevice(), kept.file, run.mark);
+    lab.run.voice.kept = run.voice.kept;
+    run.dispose();
+    const { sentence } = failureOf(error);
+    const again = `The run stands again where it was at step ${kept.step.toLocaleString("en")}.`;
+    lab.emit({ kind: "restored", sentence: `${sentence} ${again}`, step: kept.step });
   }
 
   /** Trains up to the next milestone, or until someone else asks for a turn. */

@@ -25,9 +25,10 @@ export class Voice {
   readonly stateBytes: number;
   /** Tokens that fill its memory; null for a state of one size. */
   readonly window: number | null;
+  /** A state to go on from, if one was kept. */
+  kept: SavedSession | null = null;
   /** The text of the last answer, in the making. */
   private last: Session | null = null;
-  private kept: SavedSession | null = null;
 
   constructor(model: LanguageModel, tokenizer: Tokenizer) {
     this.model = model;
@@ -68,28 +69,29 @@ export class Voice {
     }
   }
 
-  /** Keeps the state after the last answer. @throws ValueError before the first */
-  async keep(): Promise<StateReport> {
-    if (!this.last) throw new ValueError("state: there is none to keep yet; let the model write first");
-    this.kept = await this.last.save();
-    return this.reportOf(this.last);
+  /** What is kept, in numbers. */
+  get keptState(): StateReport | null {
+    return this.kept && { position: this.kept.position, bytes: this.stateBytes };
   }
 
-  /** Goes on from the kept state twice, in turns, the second time with the next seed. */
+  /** Keeps the state after the last answer. @throws ValueError before the first */
+  async keep(): Promise<void> {
+    this.kept = await this.lastState();
+  }
+
+  /** Goes on from the kept state, or else from the last answer, twice in turns, the second time with the next seed. */
   async branch(
     { prompt: _, length, seed, ...sampling }: GenerateOptions,
     onPiece: (branch: 0 | 1, text: string) => void,
     signal?: AbortSignal,
-  ): Promise<StateReport> {
-    if (!this.kept) await this.keep();
-    const kept = this.kept as SavedSession;
+  ): Promise<void> {
+    const from = this.kept ?? (await this.lastState());
     const branches = ([0, 1] as const).map((branch) => {
       const session = new Session(this.model);
       return { branch, session, stream: this.tokenizer.stream() };
     });
     try {
-      for (const { session } of branches) session.restore(kept);
-      const report = this.reportOf(branches[0]?.session as Session);
+      for (const { session } of branches) session.restore(from);
       for (let done = 0; done < length && !signal?.aborted; done += ROUND) {
         for (const { branch, session, stream } of branches) {
           const options = { ...sampling, ...(done === 0 && { seed: seed + branch }), signal };
@@ -99,7 +101,6 @@ export class Voice {
           onPiece(branch, text);
         }
       }
-      return report;
     } finally {
       for (const { session } of branches) session.dispose();
     }
@@ -144,8 +145,9 @@ export class Voice {
     };
   }
 
-  private reportOf(session: Session): StateReport {
-    return { position: session.position, bytes: this.stateBytes };
+  private async lastState(): Promise<SavedSession> {
+    if (!this.last) throw new ValueError("state: there is none to keep yet; let the model write first");
+    return this.last.save();
   }
 
   /** What else was likely at each token that was written. */

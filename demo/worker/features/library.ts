@@ -8,12 +8,18 @@ export const libraryAnswers = (lab: Lab): Answers<LibraryCalls> => ({
     return lab.store.list();
   },
   async openRun(id) {
-    const { kept, file, text } = await lab.store.get(id);
-    const { comparison, cost } = kept;
+    const { kept, file, text, state } = await lab.store.get(id);
+    const { comparison, cost, name = null } = kept;
     if (text !== null) await lab.texts.load("own", text);
-    const run = await takeRun(lab, () => Run.load(lab.needDevice(), file, { id, comparison, cost }));
+    const run = await takeRun(lab, () => Run.load(lab.needDevice(), file, { id, comparison, name, cost }));
+    run.voice.kept = state;
     lab.training.kept = { file, step: run.step, at: performance.now() };
     return run.told(lab.texts);
+  },
+  async renameRun(id, name) {
+    if (lab.run?.mark.id === id) lab.run.mark.name = name;
+    await lab.store.rename(id, name);
+    return null;
   },
   async removeRun(id) {
     await lab.store.remove(id);

@@ -1,4 +1,4 @@
-import type { Answers, TalkCalls } from "../../protocol.ts";
+import type { Answers, StateReport, TalkCalls } from "../../protocol.ts";
 import type { Lab } from "../lab.ts";
 
 export function talkAnswers(lab: Lab): Answers<TalkCalls> {
@@ -19,14 +19,19 @@ export function talkAnswers(lab: Lab): Answers<TalkCalls> {
     },
     async keepState() {
       const voice = lab.needVoice();
-      return lab.turns.interrupt(() => voice.keep());
+      return lab.turns.interrupt(async () => {
+        await voice.keep();
+        if (voice === lab.run?.voice) await lab.training.keep(lab.run);
+        return voice.keptState as StateReport;
+      });
     },
     async branch(options) {
       const voice = lab.needVoice();
       const signal = begin();
-      return lab.turns.interrupt(() =>
+      await lab.turns.interrupt(() =>
         voice.branch(options, (branch, text) => lab.emit({ kind: "branched", branch, text }), signal),
       );
+      return null;
     },
   };
 }
