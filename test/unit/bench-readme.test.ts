@@ -32,6 +32,13 @@ test("figures follow the reports", () => {
   expect(() => withFigures("no place", report, [])).toThrow("the README has no <!-- figures");
 });
 
+test("sizes are the budgets that the package is held to", () => {
+  const budgets = json(".size-limit.json") as { name: string; limit: string }[];
+  const limit = (name: string) => budgets.find((budget) => budget.name.startsWith(name))?.limit;
+  expect(read("README.md")).toContain(`stays within ${limit("core")} compressed`);
+  expect(read("docs/workers.md")).toContain(`loads ${limit("a page whose model lives in a worker")}, and no engine`);
+});
+
 const PAGES = [
   ...["README.md", "kernels/README.md", "bench/README.md", "bench/peers/README.md", "examples/README.md"],
   ...readdirSync("docs")
