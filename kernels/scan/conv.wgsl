@@ -2,6 +2,7 @@
 // Rows before the first are those of `before`, or zeros; `after` gets the last K - 1, for the steps that follow.
 // Backward, with g = dy y'(z):  dx_t = sum_j weight[j] g_(t+K-1-j),  dweight[j] = sum g_t x_(t-K+1+j),  dbias = sum g_t.
 // It computes z again and keeps K of x and of g in registers while it walks over SPAN steps and the K - 1 after them.
+// conv_quads.wgsl does the same for C a multiple of 4 and K of at most 4, and shares `collect`.
 // Shapes: B batch, T steps, C channels, K width, P = ceil(T / SPAN). A state is (B, K - 1, C).
 // Dispatch: `forward` an invocation for each of B (T + K - 1) C values of y and after; `backward` one for SPAN steps of a
 // channel, B P C; `collect` one for each of (K + 1) C sums over the shares, in a fixed order. 64 invocations a workgroup.

@@ -31,6 +31,11 @@ describe("causalConv1d", () => {
     [1, 33, 65, 2],
     [3, 17, 2, 1],
     [1, 40, 3, 16],
+    [2, 33, 8, 4],
+    [1, 17, 68, 3],
+    [2, 2, 4, 4],
+    [1, 65, 4, 2],
+    [3, 16, 12, 1],
   ])("value and gradients for B=%d T=%d C=%d K=%d", async (B, T, C, K) => {
     const inputs = [numbers([B, T, C], -2, 2, 1), numbers([C, 1, K], -1, 1, 2), numbers([C], -1, 1, 3)];
     inputs.push(numbers([B, K - 1, C], -1, 1, 4));
@@ -48,9 +53,9 @@ describe("causalConv1d", () => {
     }
   });
 
-  test("in pieces as at once, shorter than the kernel too", async () => {
-    const x = tensor(device, Float32Array.from(numbers([2, 12, 3], -1, 1, 1).data), [2, 12, 3]);
-    const weight = tensor(device, Float32Array.from(numbers([3, 1, 4], -1, 1, 2).data), [3, 1, 4]);
+  test.each([3, 8])("in pieces as at once, shorter than the kernel too: %i channels", async (C) => {
+    const x = tensor(device, Float32Array.from(numbers([2, 12, C], -1, 1, 1).data), [2, 12, C]);
+    const weight = tensor(device, Float32Array.from(numbers([C, 1, 4], -1, 1, 2).data), [C, 1, 4]);
     const whole = causalConv1d(x, weight);
     const pieces: Tensor<"f32">[] = [];
     let options: CausalConvOptions = {};
@@ -65,6 +70,15 @@ describe("causalConv1d", () => {
     }
     expectClose(await concat(pieces, 1).data(), await whole.y.data(), { atol: 1e-6, rtol: 0, what: "pieces" });
     expectClose(await options.state!.data(), await whole.state.data(), { atol: 0, rtol: 0, what: "state" });
+  });
+
+  test("a row that is no number reaches the K rows that see it, and no others", async () => {
+    for (const K of [2, 3, 4]) {
+      const x = Float32Array.from({ length: 9 * 4 }, (_, i) => (Math.floor(i / 4) === 3 ? Number.NaN : 1));
+      const { y } = causalConv1d(tensor(device, x, [1, 9, 4]), tensor(device, new Float32Array(4 * K).fill(1), [4, K]));
+      const rows = [...(await y.data())].filter((_, i) => i % 4 === 0).map(Number.isNaN);
+      expect(rows).toEqual(Array.from({ length: 9 }, (_, t) => t >= 3 && t < 3 + K));
+    }
   });
 
   test("says what does not fit", () => {

@@ -1,4 +1,5 @@
 import convKernel from "../../../kernels/scan/conv.wgsl";
+import quadsKernel from "../../../kernels/scan/conv_quads.wgsl";
 import { record } from "../../autograd/graph.ts";
 import { ShapeError, ValueError } from "../../gpu/errors.ts";
 import { empty, zeros } from "../../tensor/create.ts";
@@ -27,8 +28,10 @@ export interface CausalConvResult {
 
 /** Widest kernel: an invocation of backward keeps it in registers, four times over. */
 const WIDEST = 16;
-/** Steps of an invocation of backward, SPAN of the kernel. */
+/** Steps of an invocation of backward, SPAN of the kernels: each leaves a share of the weight's gradient. */
 const SPAN = 16;
+/** Widest kernel that takes four channels at a time. */
+const WIDEST_QUADS = 4;
 
 /**
  * A convolution along time, one kernel a channel, that sees no later step:
@@ -45,22 +48,26 @@ export function causalConv1d(x: Tensor, weight: Tensor, options: CausalConvOptio
   const before = [batch, width - 1, channels] as const;
   const y = empty(device, x.shape);
   const after = empty(device, before);
-  const spans = Math.max(1, Math.ceil(steps / SPAN));
-  const params = { batch, steps, channels, spans, dx: 0, dbefore: 0, shares: 0 };
   const knobs = { WIDTH: width, SILU: activation === "silu", GIVEN: state !== null, BIAS: bias !== null };
-  device.dispatch(
-    convKernel,
-    "forward",
-    { x, weight, bias: bias ?? weight, before: state ?? x, y, after },
-    params,
-    groupsOf(batch * (steps + width - 1) * channels),
-    knobs,
-  );
+  const quads = width <= WIDEST_QUADS && channels % 4 === 0 ? channels / 4 : 0;
+  const given = { x, weight, bias: bias ?? weight, before: state ?? x, y, after };
+  const places = { dx: 0, dbefore: 0, shares: 0 };
+  if (quads > 0) {
+    // Rows are read once a span and three times more at its edge: what a GPU wants is many invocations.
+    const span = device.software ? SPAN : 4;
+    const spans = spansOf(steps, span);
+    const sizes = { batch, steps, quads, spans, ...places };
+    device.dispatch(quadsKernel, "forward", given, sizes, groupsOf(batch * spans * quads), { ...knobs, SPAN: span });
+  } else {
+    const sizes = { batch, steps, channels, spans: 1, ...places };
+    device.dispatch(convKernel, "forward", given, sizes, groupsOf(batch * (steps + width - 1) * channels), knobs);
+  }
   const inputs = [x, weight, ...(bias ? [bias] : []), ...(state ? [state] : [])];
   const at = { bias: bias ? 2 : -1, state: state ? inputs.length - 1 : -1 };
   const saved = [x, weight, bias ?? weight, state ?? x];
   record("causalConv1d", [y, after], inputs, saved, ([dy, dafter], sink, [x, weight, bias, before]) => {
     const shapes = { x: [batch, steps, channels], weight: weight!.shape, bias: [channels] };
+    const spans = spansOf(steps, SPAN);
     const { at: places, size } = layOut({
       dx: batch * steps * channels,
       dbefore: batch * (width - 1) * channels,
@@ -69,9 +76,13 @@ export function causalConv1d(x: Tensor, weight: Tensor, options: CausalConvOptio
     const grads = makeRegion(device, { at: places, size });
     const upstream = { dy: dy ?? zeros(device, shapes.x), dafter: dafter ?? x! };
     const buffers = { x: x!, weight: weight!, bias: bias!, before: before!, ...upstream, grads };
-    const run = { ...params, ...places };
     const flags = { ...knobs, UPSTREAM: Boolean(dafter) };
-    device.dispatch(convKernel, "backward", buffers, run, groupsOf(batch * spans * channels), flags);
+    const run = { batch, steps, channels, spans, ...places };
+    if (quads > 0) {
+      const vectors = { dx: places.dx / 4, dbefore: places.dbefore / 4, shares: places.shares / 4 };
+      const sizes = { batch, steps, quads, spans, ...vectors };
+      device.dispatch(quadsKernel, "backward", buffers, sizes, groupsOf(batch * spans * quads), flags);
+    } else device.dispatch(convKernel, "backward", buffers, run, groupsOf(batch * spans * channels), flags);
     const results: (Tensor | null)[] = [windowOf(grads, places.dx, shapes.x)];
     if (sink.needs(1) || (at.bias > 0 && sink.needs(at.bias))) {
       const dweight = placeOf(device, sink, 1, shapes.weight);
@@ -88,6 +99,7 @@ export function causalConv1d(x: Tensor, weight: Tensor, options: CausalConvOptio
   return { y, state: after };
 }
 
+const spansOf = (steps: number, span: number) => Math.max(1, Math.ceil(steps / span));
 const groupsOf = (lanes: number) => [Math.ceil(lanes / 64)] as const;
 
 function check(x: Tensor, weight: Tensor, bias: Tensor | null, state: Tensor | null) {
