@@ -48,6 +48,6 @@ async function tokenizerOf(named: string): Promise<Tokenizer> {
 async function usual({ format, kind }: OpenedModel): Promise<Tokenizer> {
   if (format === "gpt2") return gpt2Tokenizer();
   throw new Failure(
-    `generate: an ${kind} of ${format} needs its tokenizer; give --tokenizer a tokenizer.json or RWKV's vocabulary file`,
+    `generate: the file holds a model (${kind}) but no tokenizer; give --tokenizer a tokenizer.json or RWKV's vocabulary file`,
   );
 }

@@ -4,10 +4,15 @@ import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { findChrome, findVulkan } from "../../scripts/chrome.ts";
+import { toFloat32 } from "../../src/io/convert.ts";
+import { parseSafetensors } from "../../src/io/safetensors.ts";
+import { writeSafetensors } from "../../src/io/write.ts";
 import { readCheckpoint } from "../../src/train/checkpoint.ts";
-import { installPackage, PACK_TIMEOUT, type Project } from "../support/package.ts";
+import { installPackage, PACK_TIMEOUT, type Project, ROOT } from "../support/package.ts";
 
 const vulkan = findVulkan(await findChrome());
+/** Milliseconds for a test of several processes, each of which compiles its kernels. */
+const PATIENCE = 120_000;
 const TINY = ["--width", "16", "--batch-size", "2", "--seq-length", "16", "--lr", "0.01", "--seed", "1"];
 
 let project: Project;
@@ -81,6 +86,11 @@ test("what is asked wrongly is refused in a sentence, without a GPU", async () =
   });
 });
 
+test("in a clone, bench hands its options over to the bench there", async () => {
+  const said = await project.node(join(ROOT, "dist/tools/cli.js"), ["bench", "--list", "--filter", "softmax"]);
+  expect(said).toMatch(/^softmax\/.*^scenarios$/ms);
+});
+
 test("a missing peer and a missing GPU are told, and what to do", async () => {
   const peer = join(project.folder, "node_modules/webgpu");
   renameSync(peer, `${peer}-away`);
@@ -97,7 +107,7 @@ test("a missing peer and a missing GPU are told, and what to do", async () => {
   expect(none.err).toContain("ostinato: no GPU was found");
 });
 
-describe.skipIf("missing" in vulkan)("on Dawn", () => {
+describe.skipIf("missing" in vulkan)("on Dawn", { timeout: PATIENCE }, () => {
   test("info shows the adapter and checks kernels", async () => {
     const [{ code, out }, json] = await Promise.all([
       ostinato(["info", "--only", "lstm"]),
@@ -115,11 +125,7 @@ describe.skipIf("missing" in vulkan)("on Dawn", () => {
   });
 
   test("train saves, is resumed, and generate streams its text", async () => {
-    const [trained, foreign] = await Promise.all([
-      ostinato(["train", "corpus.txt", "--out", "a.safetensors", "--steps", "40", ...TINY]),
-      ostinato(["generate", "corpus.txt"]),
-    ]);
-    expect(foreign).toMatchObject({ code: 1, err: expect.stringContaining("it opens safetensors and the .pth") });
+    const trained = await ostinato(["train", "corpus.txt", "--out", "a.safetensors", "--steps", "40", ...TINY]);
     expect(trained).toMatchObject({ code: 0, out: expect.stringMatching(/lstm, [\d,]+ parameters, 1,800 tokens/) });
     expect(trained.out).toMatch(/held-out loss \d\.\d+ nats/);
     expect(trained.err).toContain("40/40");
@@ -136,6 +142,23 @@ describe.skipIf("missing" in vulkan)("on Dawn", () => {
     ]);
     expect(halved).toMatchObject({ code: 0, out: expect.stringMatching(/^the rain.{20}\n$/) });
     expect(stopped.out).toBe(`${written.out.slice(0, 10)}\n`);
+  });
+
+  test("generate tells what it cannot open, and what a foreign file lacks", async () => {
+    // As other programs save a model: its weights, and nothing about text.
+    const fixture = new Uint8Array(readFileSync(join(ROOT, "test/fixtures/cases/mamba/lm.safetensors")));
+    const weights = [...parseSafetensors(fixture).tensors]
+      .filter(([name]) => name.startsWith("param."))
+      .map(([name, entry]) => [name.replace("param.", ""), { ...entry, data: toFloat32(entry, name) }] as const);
+    writeFileSync(join(project.folder, "mamba.safetensors"), writeSafetensors(weights));
+    const [foreign, mute] = await Promise.all(
+      ["corpus.txt", "mamba.safetensors"].map((file) => ostinato(["generate", file])),
+    );
+    expect(foreign).toMatchObject({ code: 1, err: expect.stringContaining("it opens safetensors and the .pth") });
+    expect(mute).toMatchObject({
+      code: 1,
+      err: expect.stringMatching(/^ostinato: generate: the file holds a model \(mamba\) but no tokenizer; give/),
+    });
   });
 
   test("a run in two parts ends with the bytes of one in one part", async () => {
