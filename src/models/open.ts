@@ -1,7 +1,7 @@
 import type { Device } from "../gpu/device.ts";
 import { FileError, ValueError } from "../gpu/errors.ts";
 import type { FileTensor } from "../io/format.ts";
-import { looksLikePyTorch, parsePyTorch } from "../io/pytorch/read.ts";
+import { looksLikePyTorch, parsePyTorch, parsePyTorchHead } from "../io/pytorch/read.ts";
 import { type ByteSource, FileReading, type ReadOptions } from "../io/reader.ts";
 import {
   looksLikeSafetensors,
@@ -49,10 +49,13 @@ interface Promised {
 
 /** Bytes that tell what kind of file it is. */
 const HEAD_BYTES = 512;
+/** How far a `.pth` is read at first for what describes its tensors, and how far at most. */
+const PICKLE_BYTES = 2 ** 16;
+const MOST_PICKLE_BYTES = 2 ** 22;
 
 /**
  * Opens a language model from any file that this engine knows: its own checkpoints; RWKV 4 to 7, GPT-2 and Mamba as
- * safetensors or as PyTorch's `.pth`, under their original names or those of Hugging Face. Of safetensors the header is
+ * safetensors or as PyTorch's `.pth`, under their original names or those of Hugging Face. What describes the tensors is
  * read first: a file that will not do is refused before the rest of it is downloaded.
  *
  * @example
@@ -80,13 +83,25 @@ export async function openModel(
       return finish(plan, parseSafetensors(bytes).tensors, options);
     }
     if (looksLikePyTorch(head)) {
+      const shapes = await pickledShapes(file);
+      const plan = shapes && (await foreign(device, shapes, {}, options));
       const { tensors } = parsePyTorch(await file.all());
-      return finish(await foreign(device, tensors, {}, options), tensors, options);
+      return finish(plan ?? (await foreign(device, tensors, {}, options)), tensors, options);
     }
     throw unknownFile(file.name, head);
   } finally {
     file.close();
   }
+}
+
+/** What the begin of a `.pth` says of its tensors; null if it is longer than any, or stands elsewhere. */
+async function pickledShapes(file: FileReading): Promise<Shapes | null> {
+  for (let bytes = PICKLE_BYTES; bytes <= MOST_PICKLE_BYTES; bytes *= 4) {
+    const head = await file.head(bytes);
+    const shapes = parsePyTorchHead(head);
+    if (shapes || head.length < bytes) return shapes;
+  }
+  return null;
 }
 
 function finish(

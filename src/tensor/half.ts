@@ -12,21 +12,35 @@ function bitsOf(value: number): number {
   return word[0] as number;
 }
 
-/** F16 bits of a float32. */
-function floatToHalf(value: number): number {
-  const bits = bitsOf(value);
-  const sign = (bits >>> 16) & 0x8000;
-  const magnitude = bits & 0x7fffffff;
-  if (magnitude > 0x7f800000) return sign | 0x7e00;
-  // 65520 lies half way between the largest half, 65504, and the next power of two.
-  if (magnitude >= 0x477ff000) return sign | 0x7c00;
+/** F16 bits of a magnitude, as bits of float32, beyond the normal halves; `overflow` stands for what is too large. */
+function halfBeyond(magnitude: number, overflow: number): number {
+  if (magnitude > 0x7f800000) return 0x7e00;
+  if (magnitude >= TOO_LARGE) return overflow;
   // Below 2^-14 halves are multiples of 2^-24: float64 has just that spacing near 2^28, so the addition rounds to even.
-  if (magnitude < 0x38800000) {
-    const shift = 1.5 * 2 ** 28;
-    return sign | ((Math.abs(float[0] as number) + shift - shift) * 2 ** 24);
+  word[0] = magnitude;
+  const shift = 1.5 * 2 ** 28;
+  return ((float[0] as number) + shift - shift) * 2 ** 24;
+}
+
+/** 2^-14, the smallest normal half, and 65520, half way between the largest half and the next power of two. */
+const [SMALLEST_NORMAL, TOO_LARGE] = [0x38800000, 0x477ff000];
+const INFINITE = 0x7c00;
+/** 65504 */
+const LARGEST = 0x7bff;
+
+function halvesOf(source: Float32Array, overflow: number): Uint16Array<ArrayBuffer> {
+  const bits = new Uint32Array(source.buffer, source.byteOffset, source.length);
+  const target = new Uint16Array(source.length);
+  for (let i = 0; i < target.length; i++) {
+    const own = bits[i] as number;
+    const magnitude = own & 0x7fffffff;
+    const normal = magnitude >= SMALLEST_NORMAL && magnitude < TOO_LARGE;
+    const half = normal
+      ? ((magnitude + 0xfff + ((magnitude >>> 13) & 1)) >>> 13) - (112 << 10)
+      : halfBeyond(magnitude, overflow);
+    target[i] = ((own >>> 16) & 0x8000) | half;
   }
-  const rounded = magnitude + 0xfff + ((magnitude >>> 13) & 1);
-  return sign | ((rounded >>> 13) - (112 << 10));
+  return target;
 }
 
 /** BF16 bits of a float32. */
@@ -61,9 +75,7 @@ export function widenBfloat(source: Uint16Array): Float32Array<ArrayBuffer> {
 
 /** Narrows float32 to F16 bits. */
 export function narrowHalf(source: Float32Array): Uint16Array<ArrayBuffer> {
-  const target = new Uint16Array(source.length);
-  for (let i = 0; i < source.length; i++) target[i] = floatToHalf(source[i] as number);
-  return target;
+  return halvesOf(source, INFINITE);
 }
 
 /** Narrows float32 to BF16 bits. */
@@ -73,10 +85,7 @@ export function narrowBfloat(source: Float32Array): Uint16Array<ArrayBuffer> {
   return target;
 }
 
-/** Largest finite half. */
-const LARGEST = 65504;
-
 /** Narrows float32 to F16 bits as the device stores weights: what would overflow becomes the largest half instead. */
 export function packHalves(source: Float32Array): Uint16Array<ArrayBuffer> {
-  return narrowHalf(source.map((value) => Math.max(-LARGEST, Math.min(LARGEST, value))));
+  return halvesOf(source, LARGEST);
 }

@@ -24,6 +24,9 @@ afterAll(() => device.destroy());
 const vocabSize = 256;
 const configs = {
   lstm: { kind: "lstm", vocabSize, embeddingSize: 8, hiddenSize: 12, numLayers: 2, dropout: 0 },
+  rwkv4: { kind: "rwkv4", vocabSize, channels: 16, numLayers: 2 },
+  "rwkv5.2": { kind: "rwkv5.2", vocabSize, channels: 16, heads: 2, numLayers: 2 },
+  rwkv6: { kind: "rwkv6", vocabSize, channels: 16, heads: 2, numLayers: 2 },
   rwkv7: { kind: "rwkv7", vocabSize, channels: 16, heads: 2, numLayers: 2 },
   transformer: { kind: "transformer", vocabSize, channels: 16, heads: 2, numLayers: 2, contextLength: 96, dropout: 0 },
 };

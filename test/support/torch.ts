@@ -41,7 +41,8 @@ export function zipOf(
     const extra = wide ? [1, 0, 24, 0, ...[bytes.length, bytes.length, place].flatMap((n) => little(n, 8))] : [];
     const fields = [...little(checksum(bytes), 4), ...size, ...size, ...little(name.length, 2)];
     // Version, flags, method and time in front of the checksum are zero: stored.
-    file.push(...bytesOf("PK\x03\x04"), ...little(0, 10), ...fields, 0, 0, ...bytesOf(name), ...bytes);
+    file.push(...bytesOf("PK\x03\x04"), ...little(0, 10), ...fields, 0, 0, ...bytesOf(name));
+    for (const byte of bytes) file.push(byte);
     const offset = wide ? [255, 255, 255, 255] : little(place, 4);
     directory.push(...bytesOf("PK\x01\x02"), ...little(0, 12), ...fields, ...little(extra.length, 2), ...little(0, 10));
     directory.push(...offset, ...bytesOf(name), ...extra);

@@ -3,7 +3,7 @@ import { toFloat32 } from "../../src/io/convert.ts";
 import type { FileTensor } from "../../src/io/format.ts";
 import { crc32 } from "../../src/io/pytorch/crc.ts";
 import { readPickle } from "../../src/io/pytorch/pickle.ts";
-import { parsePyTorch } from "../../src/io/pytorch/read.ts";
+import { parsePyTorch, parsePyTorchHead } from "../../src/io/pytorch/read.ts";
 import { torchHooks } from "../../src/io/pytorch/storage.ts";
 import { fileErrorOf, readFile } from "../support/files.ts";
 import { crc32 as bitwise, torchFile, zipOf } from "../support/torch.ts";
@@ -35,6 +35,21 @@ describe("files of PyTorch 1.13", () => {
     const { data } = tensors.get("i64") as FileTensor;
     expect([...new BigInt64Array(data.slice().buffer)]).toEqual([-1n, 2n ** 40n]);
     expect([...(tensors.get("flags") as FileTensor).data]).toEqual([1, 0]);
+  });
+
+  it("tells names, dtypes and shapes from its begin, before the data", async () => {
+    for (const name of ["pth_state", "pth_nested"]) {
+      const file = await fixture(`${name}.pth`);
+      const { tensors } = parsePyTorch(file);
+      const long = Array.from({ length: file.length }, (_, bytes) => parsePyTorchHead(file.slice(0, bytes)));
+      const first = long.findIndex((head) => head !== null);
+      expect(first).toBeLessThan(file.length / 2);
+      for (const head of long.slice(first)) {
+        const found = [...(head ?? [])].map(([name, { dtype, shape }]) => ({ name, dtype, shape }));
+        expect(found).toEqual([...tensors].map(([name, { dtype, shape }]) => ({ name, dtype, shape })));
+      }
+    }
+    expect(parsePyTorchHead(await fixture("pth_legacy.pth"))).toBeNull();
   });
 
   it("names what lies in dictionaries and lists by its path", async () => {

@@ -2,7 +2,7 @@ import { FileError } from "../../gpu/errors.ts";
 import { type FileTensor, quoted } from "../format.ts";
 import { type PickleValue, readPickle } from "./pickle.ts";
 import { StridedTensor, torchHooks } from "./storage.ts";
-import { readZip } from "./zip.ts";
+import { firstRecord, readZip } from "./zip.ts";
 
 /** A file of torch.save. */
 export interface PyTorchFile {
@@ -28,6 +28,8 @@ export function looksLikePyTorch(head: Uint8Array): boolean {
   return isZip(head) || isLegacy(head);
 }
 
+const isPickle = (name: string) => name === "data.pkl" || name.endsWith("/data.pkl");
+
 const isZip = (head: Uint8Array) => head[0] === 0x50 && head[1] === 0x4b && head[2] === 3 && head[3] === 4;
 
 /** A bare pickle, or a tar archive, whose mark stands at byte 257. */
@@ -52,7 +54,7 @@ export function parsePyTorch(bytes: ArrayBuffer | Uint8Array<ArrayBuffer>): PyTo
   if (!isZip(file))
     fail("pytorch-foreign", "the file is no zip archive as torch.save writes it; check what was loaded");
   const records = readZip(file);
-  const pickle = [...records.keys()].find((name) => name === "data.pkl" || name.endsWith("/data.pkl"));
+  const pickle = [...records.keys()].find(isPickle);
   if (pickle === undefined)
     return fail("pytorch-foreign", "the zip archive holds no data.pkl; it was not written by torch.save");
   const root = pickle.slice(0, -"data.pkl".length);
@@ -66,6 +68,22 @@ export function parsePyTorch(bytes: ArrayBuffer | Uint8Array<ArrayBuffer>): PyTo
   const result: PyTorchFile = { tensors: new Map(), values: new Map() };
   collect(content, result);
   return result;
+}
+
+/**
+ * Dtypes and shapes by name, from the first bytes of a `.pth` or `.pt` file: torch.save writes what describes the tensors
+ * in front of their data.
+ * @returns null if these bytes do not hold all of it, or the file was put together otherwise
+ * @throws FileError as `parsePyTorch`
+ */
+export function parsePyTorchHead(
+  head: Uint8Array<ArrayBuffer>,
+): ReadonlyMap<string, Pick<FileTensor, "dtype" | "shape">> | null {
+  const first = firstRecord(head);
+  if (!first || !isPickle(first.name)) return null;
+  const result: PyTorchFile = { tensors: new Map(), values: new Map() };
+  collect(readPickle(first.content, torchHooks(null)), result);
+  return result.tensors;
 }
 
 /** Files every tensor and plain value under its path. One container can stand in many places, so visits are counted. */

@@ -29,9 +29,12 @@ function fail(code: string, message: string): never {
 class StorageRecord implements Opaque {
   readonly opaque = "storage";
   readonly dtype: FileDType;
+  readonly elements: number;
+  /** Empty if only the shapes are asked for. */
   readonly data: Uint8Array<ArrayBuffer>;
-  constructor(dtype: FileDType, data: Uint8Array<ArrayBuffer>) {
+  constructor(dtype: FileDType, elements: number, data: Uint8Array<ArrayBuffer>) {
     this.dtype = dtype;
+    this.elements = elements;
     this.data = data;
   }
 }
@@ -89,8 +92,14 @@ function isContiguous(shape: readonly number[], strides: readonly number[]): boo
   return true;
 }
 
-/** What the pickle of torch.save means, over the records `data/0`, `data/1`, ... of its zip file. */
-export function torchHooks(record: (key: string) => Uint8Array<ArrayBuffer> | undefined): PickleHooks {
+/** Finds a storage's bytes by its key. */
+type Records = (key: string) => Uint8Array<ArrayBuffer> | undefined;
+
+/**
+ * What the pickle of torch.save means, over the records `data/0`, `data/1`, ... of its zip file.
+ * @param record null if only the shapes are asked for; tensors have no data then
+ */
+export function torchHooks(record: Records | null): PickleHooks {
   return {
     globals: new Set([...STORAGES.keys(), TENSOR, PARAMETER, DICT, SIZE]),
     call: (name, args) => {
@@ -114,7 +123,7 @@ export function torchHooks(record: (key: string) => Uint8Array<ArrayBuffer> | un
 }
 
 /** ("storage", class, key, device, elements) */
-function storageOf(id: PickleValue, record: (key: string) => Uint8Array<ArrayBuffer> | undefined): StorageRecord {
+function storageOf(id: PickleValue, record: Records | null): StorageRecord {
   const [kind, type, key, , elements] = Array.isArray(id) ? id : [];
   const dtype = STORAGES.get(globalName(type) ?? "");
   if (kind !== "storage" || !dtype || typeof key !== "string" || !isCount(elements))
@@ -122,6 +131,7 @@ function storageOf(id: PickleValue, record: (key: string) => Uint8Array<ArrayBuf
       "pytorch-storage",
       "a tensor's storage is described in a way that torch.save does not; save it again with that",
     );
+  if (!record) return new StorageRecord(dtype, elements, new Uint8Array(0));
   const data = record(key);
   if (!data)
     return fail("pytorch-storage", `the file has no record data/${key}; it is not all there, so load it again`);
@@ -131,7 +141,7 @@ function storageOf(id: PickleValue, record: (key: string) => Uint8Array<ArrayBuf
       "pytorch-storage",
       `the record data/${key} has ${data.length} bytes, but ${elements} elements of ${dtype} are ${bytes}`,
     );
-  return new StorageRecord(dtype, data.subarray(0, bytes));
+  return new StorageRecord(dtype, elements, data.subarray(0, bytes));
 }
 
 /** (storage, offset, size, stride, requires_grad, backward_hooks) */
@@ -141,7 +151,7 @@ function rebuild([storage, offset, shape, strides]: PickleValue[]): StridedTenso
   if (shape.length !== strides.length)
     fail("pytorch-tensor", `a tensor has ${shape.length} sizes, but ${strides.length} strides`);
   const size = shape.reduce((product, n) => product * n, 1);
-  const held = storage.data.length / DTYPE_BYTES[storage.dtype];
+  const held = storage.elements;
   const last = shape.reduce((sum, n, axis) => sum + (n - 1) * (strides[axis] as number), offset);
   if (size > held || (size > 0 && last >= held))
     fail(

@@ -4,10 +4,16 @@ import { crc32 } from "./crc.ts";
 
 /**
  * The part of the zip format that torch.save writes: stored records, found by the directory at the end of the file.
- * Source: PKWARE, APPNOTE.TXT 6.3.10, sections 4.3.7 (local header), 4.3.12 (directory), 4.3.14 to 4.3.16 (its end).
+ * Source: PKWARE, APPNOTE.TXT 6.3.10, sections 4.3.7 (local header), 4.3.9 (descriptor),
+ * 4.3.12 (directory), 4.3.14 to 4.3.16 (its end).
  */
 
 const LOCAL = 0x04034b50;
+const LOCAL_BYTES = 30;
+const DESCRIPTOR = 0x08074b50;
+/** Bits of a record's flags: it is encrypted; its size stands behind it. */
+const ENCRYPTED = 1;
+const DESCRIBED = 8;
 const ENTRY = 0x02014b50;
 const END = 0x06054b50;
 const END64 = 0x06064b50;
@@ -46,6 +52,37 @@ export function readZip(file: Uint8Array<ArrayBuffer>): Map<string, Uint8Array<A
     at = next;
   }
   return records;
+}
+
+/**
+ * The first record of a zip file, from the file's first bytes, as a view of them.
+ * @returns null if they do not hold all of it, or it is not stored as torch.save stores records
+ */
+export function firstRecord(
+  head: Uint8Array<ArrayBuffer>,
+): { readonly name: string; readonly content: Uint8Array<ArrayBuffer> } | null {
+  const view = new DataView(head.buffer, head.byteOffset, head.length);
+  if (head.length < LOCAL_BYTES || view.getUint32(0, true) !== LOCAL) return null;
+  const [flags, method] = [view.getUint16(6, true), view.getUint16(8, true)];
+  const nameEnd = LOCAL_BYTES + view.getUint16(26, true);
+  const begin = nameEnd + view.getUint16(28, true);
+  if (flags & ENCRYPTED || method !== 0 || begin > head.length) return null;
+  const end = flags & DESCRIBED ? describedEnd(view, begin) : begin + view.getUint32(18, true);
+  if (end > head.length) return null;
+  return { name: new TextDecoder().decode(head.subarray(LOCAL_BYTES, nameEnd)), content: head.subarray(begin, end) };
+}
+
+/** Where a record ends whose size stands behind it, in a descriptor of signature, checksum and size. */
+function describedEnd(view: DataView, begin: number): number {
+  for (let at = begin; at + 12 <= view.byteLength; at++) {
+    if (
+      view.getUint8(at) === 0x50 &&
+      view.getUint32(at, true) === DESCRIPTOR &&
+      view.getUint32(at + 8, true) === at - begin
+    )
+      return at;
+  }
+  return Number.POSITIVE_INFINITY;
 }
 
 /** Where the directory lies: the end record stands at the very end, in front of a comment that is mostly empty. */
@@ -87,7 +124,7 @@ function recordAt(
   { at, nameEnd, extraEnd }: { at: number; nameEnd: number; extraEnd: number },
 ): Uint8Array<ArrayBuffer> {
   const record = `the record ${quoted(name)}`;
-  if (view.getUint16(at + 8, true) & 1)
+  if (view.getUint16(at + 8, true) & ENCRYPTED)
     fail("zip-encrypted", `${record} is encrypted; save the file without a password`);
   const method = view.getUint16(at + 10, true);
   if (method !== 0)
@@ -106,9 +143,9 @@ function recordAt(
   const local = take(header);
   if (bytes !== storedBytes)
     fail("zip-size", `${record} has ${bytes} bytes but stores ${storedBytes}; the file is damaged`);
-  if (local + 30 > file.length || view.getUint32(local, true) !== LOCAL)
+  if (local + LOCAL_BYTES > file.length || view.getUint32(local, true) !== LOCAL)
     fail("zip-record", `${record} is said to lie at byte ${local}, but is not there; the file is damaged`);
-  const begin = local + 30 + view.getUint16(local + 26, true) + view.getUint16(local + 28, true);
+  const begin = local + LOCAL_BYTES + view.getUint16(local + 26, true) + view.getUint16(local + 28, true);
   if (begin + bytes > file.length)
     fail("zip-record", `${record} of ${bytes} bytes reaches past the file of ${file.length}; the file is truncated`);
   const content = file.subarray(begin, begin + bytes);
