@@ -1,4 +1,7 @@
-/** Reads a kernel file into the record that src/gpu/kernel.ts calls a Kernel, and refuses files that break the house rules. */
+/**
+ * Reads a kernel file into the record that `Device.dispatch` takes, and refuses files that break the house rules.
+ * @module ostinato/describe
+ */
 import { WgslParser, WgslReflect } from "wgsl_reflect/wgsl_reflect.module.js";
 import type { Binding, Entry, Kernel, Knob, ParamsLayout } from "../src/gpu/kernel.ts";
 

@@ -1,6 +1,6 @@
 /**
  * The build of kernels, for projects that write .wgsl files of their own and import them.
- * @module
+ * @module ostinato/vite
  */
 import type { Plugin } from "vite";
 import { type KernelFolder, kernels as ofFolder } from "./plugin.ts";

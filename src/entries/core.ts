@@ -1,7 +1,8 @@
 /**
- * Device, tensors, operations and gradients. Public names only; nothing inside src imports this file.
- * @module
+ * Device, tensors, operations and gradients.
+ * @module ostinato
  */
+// Public names only; nothing inside src imports this file.
 export { type BackwardOptions, backward } from "../autograd/backward.ts";
 export { checkpoint } from "../autograd/checkpoint.ts";
 export { type Backward, detach, type Grad, type GradSink, record } from "../autograd/graph.ts";

@@ -1,7 +1,8 @@
 /**
- * Sessions and streamed text. Public names only; nothing inside src imports this file.
- * @module
+ * Sessions and streamed text.
+ * @module ostinato/generate
  */
+// Public names only; nothing inside src imports this file.
 export { loadSession, saveSession } from "../generate/file.ts";
 export { fingerprint } from "../generate/fingerprint.ts";
 export { type GenerateOptions, generate } from "../generate/generate.ts";

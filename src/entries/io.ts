@@ -1,7 +1,8 @@
 /**
- * Weight files. Public names only; nothing inside src imports this file.
- * @module
+ * Weight files.
+ * @module ostinato/io
  */
+// Public names only; nothing inside src imports this file.
 export { toFloat32, toInt32, toUint32 } from "../io/convert.ts";
 export type { FileDType, FileTensor, SafetensorsFile } from "../io/format.ts";
 export { looksLikePyTorch, type PyTorchFile, parsePyTorch } from "../io/pytorch/read.ts";

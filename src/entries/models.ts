@@ -1,8 +1,8 @@
 /**
- * Language models and their registry. Public names only; nothing inside src imports this file.
- * @module
+ * Language models and their registry.
+ * @module ostinato/models
  */
-
+// Public names only; nothing inside src imports this file.
 export type { WeightOptions } from "../models/filled.ts";
 export { type Gpt2Options, gpt2ConfigOf, gpt2FromCheckpoint } from "../models/gpt2/load.ts";
 export type { Decoder, Forward, ForwardOptions, LanguageModel, ModelConfig } from "../models/language.ts";

@@ -1,7 +1,8 @@
 /**
- * Layers under PyTorch's names. Public names only; nothing inside src imports this file.
- * @module
+ * Layers under PyTorch's names.
+ * @module ostinato/nn
  */
+// Public names only; nothing inside src imports this file.
 export { Dropout } from "../nn/dropout.ts";
 export { Embedding } from "../nn/embedding.ts";
 export type { InitOptions } from "../nn/init.ts";

@@ -1,7 +1,8 @@
 /**
- * Tokenizers, corpora and batches. Public names only; nothing inside src imports this file.
- * @module
+ * Tokenizers, corpora and batches.
+ * @module ostinato/text
  */
+// Public names only; nothing inside src imports this file.
 export { type Batch, type Batches, type BatchState, randomBatches, streamBatches } from "../text/batches.ts";
 export { ByteTokenizer } from "../text/bytes.ts";
 export { CharTokenizer } from "../text/characters.ts";

@@ -1,7 +1,8 @@
 /**
- * Optimizers, schedules, the trainer and its checkpoints. Public names only; nothing inside src imports this file.
- * @module
+ * Optimizers, schedules, the trainer and its checkpoints.
+ * @module ostinato/train
  */
+// Public names only; nothing inside src imports this file.
 export { Adam, type AdamOptions, AdamW } from "../optim/adam.ts";
 export type { ParameterGroup } from "../optim/groups.ts";
 export { type GroupOptions, optimizerGroups } from "../optim/modelGroups.ts";

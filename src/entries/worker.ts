@@ -1,7 +1,8 @@
 /**
- * A model in a worker, seen from the page: holds no engine. Public names only; nothing inside src imports this file.
- * @module
+ * A model in a worker, seen from the page: holds no engine.
+ * @module ostinato/worker
  */
+// Public names only; nothing inside src imports this file.
 export * from "../gpu/errors.ts";
 export {
   type ConnectOptions,
