@@ -1,5 +1,5 @@
 /** Every example as its reader starts it, against the packed package: pages in Chrome, programs in Node and Deno. */
-import { execFile } from "node:child_process";
+import { execFile, spawn } from "node:child_process";
 import { cpSync, existsSync, readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { promisify } from "node:util";
@@ -27,6 +27,43 @@ beforeAll(async () => {
   folder = join(project.folder, "examples");
   cpSync(join(ROOT, "examples"), folder, { recursive: true });
 }, PACK_TIMEOUT);
+
+/** `npm run example`, in the repository itself. */
+const command = (...args: readonly string[]) =>
+  spawn("npm", ["run", "-s", "example", ...args], {
+    cwd: ROOT,
+    env: { ...process.env, ...("env" in vulkan ? vulkan.env : {}), NO_COLOR: "1" },
+    detached: true,
+  });
+
+describe("npm run example", () => {
+  const ended = async (...args: readonly string[]) => {
+    const child = command(...args);
+    const said = { out: "", err: "" };
+    child.stdout.on("data", (data) => {
+      said.out += data;
+    });
+    child.stderr.on("data", (data) => {
+      said.err += data;
+    });
+    const code = await new Promise<number | null>((resolve) => child.on("close", resolve));
+    return { ...said, code };
+  };
+
+  test("lists the examples, and names them to who asks for another", async () => {
+    const [list, unknown] = await Promise.all([ended(), ended("strean")]);
+    expect([list.code, unknown.code]).toEqual([0, 1]);
+    expect(unknown.err).toContain("There is no example strean; there are:");
+    for (const name of [...PAGES, "node", "deno"])
+      for (const said of [list.out, unknown.err]) expect(said).toMatch(new RegExp(`^ +${name} +\\S`, "m"));
+  });
+
+  test.skipIf("missing" in vulkan)("runs a program, whose arguments follow", { timeout: PATIENCE }, async () => {
+    const { code, out } = await ended("node", "The sea");
+    expect(out).toMatch(/^The sea.{200,}\n$/s);
+    expect(code).toBe(0);
+  });
+});
 
 test("the index names every example", () => {
   const index = readFileSync(join(folder, "README.md"), "utf8");
@@ -72,6 +109,28 @@ describe("in a page", () => {
   });
 
   const open = (page: string): Promise<Visit> => visitPage(browser, `${address}${page}/`);
+
+  test("npm run example serves a page from its sources", { timeout: PATIENCE }, async () => {
+    const child = command("operation");
+    try {
+      const at = await new Promise<string>((resolve, reject) => {
+        let said = "";
+        for (const stream of [child.stdout, child.stderr])
+          stream.on("data", (data) => {
+            said += data;
+            const [found] = /http:\/\/localhost:\d+\//.exec(said) ?? [];
+            if (found) resolve(found);
+          });
+        child.on("close", () => reject(new Error(said)));
+      });
+      const { page, until, errors } = await visitPage(browser, at);
+      await until("output", (now) => now.startsWith("Step"), PATIENCE);
+      expect(errors).toEqual([]);
+      await page.close();
+    } finally {
+      process.kill(-(child.pid as number), "SIGTERM"); // npm, and the server that it started
+    }
+  });
 
   test("the pages are served under a strict policy", async () => {
     const { headers } = await fetch(`${address}stream/`);
