@@ -1,13 +1,15 @@
 // Softmax attention of forward.wgsl without workgroup memory, for CPU emulations of a GPU: there barriers are dear, and a
 // pipeline takes a second more to compile for every four KiB of workgroup memory. A GPU wants forward.wgsl.
-// An invocation has four queries and goes through their keys eight at a time. Their rows of y are brought up to date in
-// memory for each eight keys, so that the code is the same for every D and no array is needed.
+// An invocation has four queries and goes through their keys eight at a time. It sums 4 VECTORS columns of their rows of y;
+// where D is more, several invocations share the columns, and each computes the scores for itself.
 // Shapes: q (B, H, Tq, D), k and v (B, H / group, Tk, D), y as q, each anywhere in a tensor: steps = (first, batch,
 // head, row), in words. A word is four elements, or one (ELEMENTS) where D or a step does not divide by four.
-// Dispatch: x = tiles of 4 LANES queries, all or some of them, last first, y = H, z = B.
+// Dispatch: x = tiles of 4 LANES queries, all or some of them, last first, y = H,
+// z = B times the blocks of 4 VECTORS columns.
 
 alias word = vec4f;                  // f32 with ELEMENTS
-alias stored = vec2u;                // u32 with ELEMENTS: keys and values are read as bits
+alias stored = vec4u;                // u32 with ELEMENTS or HALF: keys and values are read as bits
+const VECTORS: u32 = 16u;            // vectors of y that an invocation sums in registers
 override LANES: u32 = 8u;            // invocations a workgroup, of four rows each
 override ELEMENTS: bool = false;
 override HALF: bool = false;         // keys and values are packed halves
@@ -81,37 +83,32 @@ fn load_q(at: u32, d: u32) -> vec4f {
   return vec4f(q[at + d]);
 }
 
-fn load_key(at: u32, d: u32) -> vec4f {
+fn read_key(at: u32, d: u32) -> vec4f {
   if (ELEMENTS) {
     let p = at + 4u * d;
     let inside = vec4u(4u * d) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.size);
-    let bits = vec4u(vec2u(k[p]).x, vec2u(k[p + 1u]).x, vec2u(k[p + 2u]).x, vec2u(k[p + 3u]).x);
+    let bits = vec4u(vec4u(k[p]).x, vec4u(k[p + 1u]).x, vec4u(k[p + 2u]).x, vec4u(k[p + 3u]).x);
     return select(vec4f(), bitcast<vec4f>(bits), inside);
   }
   if (HALF) {
-    let bits = vec2u(k[at + d]);
-    return vec4f(unpack2x16float(bits.x), unpack2x16float(bits.y));
+    let p = 2u * (at + d);
+    return vec4f(unpack2x16float(vec4u(k[p]).x), unpack2x16float(vec4u(k[p + 1u]).x));
   }
-  return vec4f(bitcast<vec2f>(vec2u(k[2u * (at + d)])), bitcast<vec2f>(vec2u(k[2u * (at + d) + 1u])));
+  return bitcast<vec4f>(vec4u(k[at + d]));
 }
 
-fn load_value(at: u32, d: u32) -> vec4f {
+fn read_value(at: u32, d: u32) -> vec4f {
   if (ELEMENTS) {
     let p = at + 4u * d;
     let inside = vec4u(4u * d) + vec4u(0u, 1u, 2u, 3u) < vec4u(params.size);
-    let bits = vec4u(vec2u(v[p]).x, vec2u(v[p + 1u]).x, vec2u(v[p + 2u]).x, vec2u(v[p + 3u]).x);
+    let bits = vec4u(vec4u(v[p]).x, vec4u(v[p + 1u]).x, vec4u(v[p + 2u]).x, vec4u(v[p + 3u]).x);
     return select(vec4f(), bitcast<vec4f>(bits), inside);
   }
   if (HALF) {
-    let bits = vec2u(v[at + d]);
-    return vec4f(unpack2x16float(bits.x), unpack2x16float(bits.y));
+    let p = 2u * (at + d);
+    return vec4f(unpack2x16float(vec4u(v[p]).x), unpack2x16float(vec4u(v[p + 1u]).x));
   }
-  return vec4f(bitcast<vec2f>(vec2u(v[2u * (at + d)])), bitcast<vec2f>(vec2u(v[2u * (at + d) + 1u])));
-}
-
-fn load_sum(at: u32, d: u32) -> vec4f {
-  let p = select(4u * (at + d), at + 4u * d, ELEMENTS);
-  return vec4f(y[p], y[p + 1u], y[p + 2u], y[p + 3u]);
+  return bitcast<vec4f>(vec4u(v[at + d]));
 }
 
 // Row of key j in memory.
@@ -153,16 +150,12 @@ fn rows_q(at: vec4u, d: u32) -> mat4x4f {
 }
 
 fn rows_of_keys(at: vec4u, d: u32) -> mat4x4f {
-  return mat4x4f(load_key(at.x, d), load_key(at.y, d), load_key(at.z, d), load_key(at.w, d));
-}
-
-fn rows_of_sums(at: vec4u, d: u32) -> mat4x4f {
-  return mat4x4f(load_sum(at.x, d), load_sum(at.y, d), load_sum(at.z, d), load_sum(at.w, d));
+  return mat4x4f(read_key(at.x, d), read_key(at.y, d), read_key(at.z, d), read_key(at.w, d));
 }
 
 // A hole in the mask may hold anything, also NaN.
 fn rows_of_values(at: vec4u, d: u32, kept: vec4<bool>) -> mat4x4f {
-  let rows = mat4x4f(load_value(at.x, d), load_value(at.y, d), load_value(at.z, d), load_value(at.w, d));
+  let rows = mat4x4f(read_value(at.x, d), read_value(at.y, d), read_value(at.z, d), read_value(at.w, d));
   if (MASK == 2u) {
     return mat4x4f(
       select(vec4f(), rows[0], kept.x),
@@ -237,7 +230,10 @@ fn forward(
   @builtin(num_workgroups) groups: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let batch = group.z;
+  let columns = (params.vectors + VECTORS - 1u) / VECTORS;
+  let batch = group.z / columns;
+  let first_vector = group.z % columns * VECTORS;
+  let vectors = min(VECTORS, params.vectors - first_vector);
   let head = group.y;
   let first_row = ((params.tile - group.x) * LANES + lane) * 4u;
   if (first_row < params.queries) {
@@ -254,9 +250,7 @@ fn forward(
     // Keys that some row sees: first <= j < last.
     let last = min(count_keys(batch), positions.w + params.right + 1);
     let first = max(0, positions.x - params.left);
-    for (var d = 0u; d < params.vectors; d++) {
-      store_sums(at_y, d, mat4x4f());
-    }
+    var sums = array<mat4x4f, VECTORS>();
     var highest = vec4f(FLOOR);
     var total = vec4f();
     for (var tile = first; tile < last; tile += 8) {
@@ -292,19 +286,22 @@ fn forward(
       let weights1 = transpose(p1);
       let at_v0 = start_v + slot0 * params.v_steps.w;
       let at_v1 = start_v + slot1 * params.v_steps.w;
-      for (var d = 0u; d < params.vectors; d++) {
-        let sum = scale_rows(rows_of_sums(at_y, d), fade);
-        store_sums(at_y, d, sum + rows_of_values(at_v0, d, kept0) * weights0 + rows_of_values(at_v1, d, kept1) * weights1);
+      for (var d = 0u; d < vectors; d++) {
+        let near_values = rows_of_values(at_v0, first_vector + d, kept0);
+        let far_values = rows_of_values(at_v1, first_vector + d, kept1);
+        sums[d] = scale_rows(sums[d], fade) + near_values * weights0 + far_values * weights1;
       }
     }
 
     let shrink = select(1.0 / total, vec4f(0.0), total == vec4f(0.0));
-    for (var d = 0u; d < params.vectors; d++) {
-      store_sums(at_y, d, scale_rows(rows_of_sums(at_y, d), shrink));
+    for (var d = 0u; d < vectors; d++) {
+      store_sums(at_y, first_vector + d, scale_rows(sums[d], shrink));
     }
-    let at = (batch * groups.y + head) * params.queries;
-    for (var i = 0u; i < 4u; i++) {
-      norms[at + inside[i]] = vec2f(highest[i], total[i]);
+    if (first_vector == 0u) {
+      let at = (batch * groups.y + head) * params.queries;
+      for (var i = 0u; i < 4u; i++) {
+        norms[at + inside[i]] = vec2f(highest[i], total[i]);
+      }
     }
   }
 }

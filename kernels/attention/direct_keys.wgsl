@@ -2,11 +2,13 @@
 // p_ij = exp(s_ij - m_i) / l_i, dp_ij = dy_i v_j, ds_ij = p_ij (dp_ij - delta_i), dk_j = scale sum_i ds_ij q_i,
 // dv_j = sum_i p_ij dy_i. Each is summed in a fixed order, over the heads of a group too, so results repeat bit by bit.
 // Without workgroup memory, for CPU emulations of a GPU, as direct.wgsl is of forward.wgsl. An invocation has four rows and
-// goes through those of the other kind eight at a time; its rows of the gradient are brought up to date in memory.
+// goes through those of the other kind eight at a time; it sums 4 VECTORS columns of their gradients.
 // Shapes: as in backward_keys.wgsl.
-// Dispatch: x = tiles of 4 LANES keys, all or some of them, y = H / group, z = B.
+// Dispatch: x = tiles of 4 LANES keys, all or some of them, y = H / group, z = B times
+// the blocks of 4 VECTORS columns.
 
 alias word = vec4f;                  // f32 with ELEMENTS
+const VECTORS: u32 = 16u;            // vectors of a row that an invocation sums in registers
 override LANES: u32 = 8u;            // invocations a workgroup, of four rows each
 override ELEMENTS: bool = false;
 override MASK: u32 = 0u;             // what mask holds: 0 nothing, 1 a count of keys a sequence, 2 a flag a key
@@ -100,11 +102,6 @@ fn load_dy(at: u32, d: u32) -> vec4f {
   return vec4f(dy[at + d]);
 }
 
-fn load_dkv(at: u32, d: u32) -> vec4f {
-  let p = select(4u * (at + d), at + 4u * d, ELEMENTS);
-  return vec4f(dkv[p], dkv[p + 1u], dkv[p + 2u], dkv[p + 3u]);
-}
-
 fn store_dkv(at: u32, d: u32, value: vec4f) {
   if (ELEMENTS) {
     for (var i = 0u; i < min(4u, params.size - 4u * d); i++) {
@@ -141,10 +138,6 @@ fn rows_v(at: vec4u, d: u32) -> mat4x4f {
 
 fn rows_dy(at: vec4u, d: u32) -> mat4x4f {
   return mat4x4f(load_dy(at.x, d), load_dy(at.y, d), load_dy(at.z, d), load_dy(at.w, d));
-}
-
-fn rows_dkv(at: vec4u, d: u32) -> mat4x4f {
-  return mat4x4f(load_dkv(at.x, d), load_dkv(at.y, d), load_dkv(at.z, d), load_dkv(at.w, d));
 }
 
 fn are_kept(batch: u32, j: vec4u, last: i32) -> vec4<bool> {
@@ -209,7 +202,10 @@ fn facts_of(r: vec4u) -> mat4x4f {
 
 @compute @workgroup_size(LANES)
 fn backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lane: u32) {
-  let batch = group.z;
+  let columns = (params.vectors + VECTORS - 1u) / VECTORS;
+  let batch = group.z / columns;
+  let first_vector = group.z % columns * VECTORS;
+  let vectors = min(VECTORS, params.vectors - first_vector);
   let first_row = ((params.tile + group.x) * LANES + lane) * 4u;
   if (first_row < params.keys) {
     let count = count_keys(batch);
@@ -225,10 +221,8 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
     let bottom = min(i32(mine.w), count - 1);
     let first = max(0, i32(first_row) - params.right - shift);
     let last = select(0, min(i32(params.queries), bottom + params.left - shift + 1), bottom >= i32(first_row));
-    for (var d = 0u; d < params.vectors; d++) {
-      store_rows_dkv(at_k, d, mat4x4f());
-      store_rows_dkv(at_dv, d, mat4x4f());
-    }
+    var dk = array<mat4x4f, VECTORS>();
+    var dv = array<mat4x4f, VECTORS>();
     for (var member = 0u; member < params.group; member++) {
       let head = group.y * params.group + member;
       let start_q = params.q_steps.x + batch * params.q_steps.y + head * params.q_steps.z;
@@ -276,13 +270,15 @@ fn backward(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index
         ));
         let weights0 = transpose(p0);
         let weights1 = transpose(p1);
-        for (var d = 0u; d < params.vectors; d++) {
-          let sum_k = rows_q(at_q0, d) * ds0 + rows_q(at_q1, d) * ds1;
-          store_rows_dkv(at_k, d, rows_dkv(at_k, d) + sum_k);
-          let sum_v = rows_dy(at_dy0, d) * weights0 + rows_dy(at_dy1, d) * weights1;
-          store_rows_dkv(at_dv, d, rows_dkv(at_dv, d) + sum_v);
+        for (var d = 0u; d < vectors; d++) {
+          dk[d] += rows_q(at_q0, first_vector + d) * ds0 + rows_q(at_q1, first_vector + d) * ds1;
+          dv[d] += rows_dy(at_dy0, first_vector + d) * weights0 + rows_dy(at_dy1, first_vector + d) * weights1;
         }
       }
+    }
+    for (var d = 0u; d < vectors; d++) {
+      store_rows_dkv(at_k, first_vector + d, dk[d]);
+      store_rows_dkv(at_dv, first_vector + d, dv[d]);
     }
   }
 }

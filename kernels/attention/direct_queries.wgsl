@@ -1,11 +1,13 @@
 // Gradient of attention (forward.wgsl) for q, with the scores computed again:
 // p_ij = exp(s_ij - m_i) / l_i, dp_ij = dy_i v_j, ds_ij = p_ij (dp_ij - delta_i), dq_i = scale sum_j ds_ij k_j.
 // Without workgroup memory, for CPU emulations of a GPU, as direct.wgsl is of forward.wgsl. An invocation has four rows and
-// goes through those of the other kind eight at a time; its rows of the gradient are brought up to date in memory.
+// goes through those of the other kind eight at a time; it sums 4 VECTORS columns of their gradients.
 // Shapes: as in backward_queries.wgsl.
-// Dispatch: x = tiles of 4 LANES queries, all or some of them, last first, y = H, z = B.
+// Dispatch: x = tiles of 4 LANES queries, all or some of them, last first, y = H, z = B times
+// the blocks of 4 VECTORS columns.
 
 alias word = vec4f;                  // f32 with ELEMENTS
+const VECTORS: u32 = 16u;            // vectors of a row that an invocation sums in registers
 override LANES: u32 = 8u;            // invocations a workgroup, of four rows each
 override ELEMENTS: bool = false;
 override MASK: u32 = 0u;             // what mask holds: 0 nothing, 1 a count of keys a sequence, 2 a flag a key
@@ -98,11 +100,6 @@ fn load_dy(at: u32, d: u32) -> vec4f {
   return vec4f(dy[at + d]);
 }
 
-fn load_dq(at: u32, d: u32) -> vec4f {
-  let p = select(4u * (at + d), at + 4u * d, ELEMENTS);
-  return vec4f(dq[p], dq[p + 1u], dq[p + 2u], dq[p + 3u]);
-}
-
 fn store_dq(at: u32, d: u32, value: vec4f) {
   if (ELEMENTS) {
     for (var i = 0u; i < min(4u, params.size - 4u * d); i++) {
@@ -139,10 +136,6 @@ fn rows_v(at: vec4u, d: u32) -> mat4x4f {
 
 fn rows_dy(at: vec4u, d: u32) -> mat4x4f {
   return mat4x4f(load_dy(at.x, d), load_dy(at.y, d), load_dy(at.z, d), load_dy(at.w, d));
-}
-
-fn rows_dq(at: vec4u, d: u32) -> mat4x4f {
-  return mat4x4f(load_dq(at.x, d), load_dq(at.y, d), load_dq(at.z, d), load_dq(at.w, d));
 }
 
 // A hole in the mask may hold anything, also NaN.
@@ -223,7 +216,10 @@ fn backward(
   @builtin(workgroup_id) group: vec3u,
   @builtin(local_invocation_index) lane: u32,
 ) {
-  let batch = group.z;
+  let columns = (params.vectors + VECTORS - 1u) / VECTORS;
+  let batch = group.z / columns;
+  let first_vector = group.z % columns * VECTORS;
+  let vectors = min(VECTORS, params.vectors - first_vector);
   let head = group.y;
   let first_row = ((params.tile - group.x) * LANES + lane) * 4u;
   if (first_row < params.queries) {
@@ -238,9 +234,7 @@ fn backward(
     let at_row = (batch * params.heads + head) * params.queries + inside;
     let facts = facts_of(at_row);
 
-    for (var d = 0u; d < params.vectors; d++) {
-      store_rows_dq(at_q, d, mat4x4f());
-    }
+    var sums = array<mat4x4f, VECTORS>();
 
     // Keys that some row sees: first <= j < last.
     let last = min(count_keys(batch), positions.w + params.right + 1);
@@ -283,10 +277,14 @@ fn backward(
         ds_of(p1[2], dp1[2], facts[2]),
         ds_of(p1[3], dp1[3], facts[2]),
       ));
-      for (var d = 0u; d < params.vectors; d++) {
-        let sum = kept_rows_k(at_k0, d, kept0) * ds0 + kept_rows_k(at_k1, d, kept1) * ds1;
-        store_rows_dq(at_q, d, rows_dq(at_q, d) + sum);
+      for (var d = 0u; d < vectors; d++) {
+        let near_keys = kept_rows_k(at_k0, first_vector + d, kept0);
+        let far_keys = kept_rows_k(at_k1, first_vector + d, kept1);
+        sums[d] += near_keys * ds0 + far_keys * ds1;
       }
+    }
+    for (var d = 0u; d < vectors; d++) {
+      store_rows_dq(at_q, first_vector + d, sums[d]);
     }
   }
 }

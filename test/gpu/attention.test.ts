@@ -187,6 +187,10 @@ describe.each(FORMS)("%s", (form) => {
   });
 });
 
+test("heads wider than an invocation sums in registers are shared by several", async () => {
+  await check(device, "direct", [2, 2, 1, 5, 9, 201], { causal: true });
+});
+
 test("O03: the published numbers", async () => {
   const mask = [
     [0, 0],

@@ -20,6 +20,8 @@ const BIASES = { none: 0, slopes: 1, scores: 2 } as const;
 /** Rows that an invocation of the direct kernels takes, and invocations of one of their workgroups. */
 const DIRECT_ROWS = 4;
 const DIRECT_LANES = 8;
+/** Vectors of a row that they sum at most: WGSL warrants 8 KiB of variables, and each vector of keys has two of 64 bytes. */
+const DIRECT_VECTORS = 48;
 
 /** Whether rows must be read element by element: vectors of four need every row to start at one. */
 function inElements({ size, q, k, v, y }: Plan): boolean {
@@ -99,15 +101,25 @@ export function launchForward(plan: Plan, { q, k, v }: Operands, y: Tensor, norm
   const params = { ...common, slot: ring?.slot ?? 0, capacity: ring?.capacity ?? 1 };
   const knobs = { ...base, stored: elements ? "u32" : "vec2u", HALF: half, RING: ring !== null };
   if (formOf(plan, q) === "direct") {
-    const lanes = { ...knobs, LANES: DIRECT_LANES };
-    for (const slice of slicesOf(plan, { rows: "queries", height: DIRECT_ROWS * DIRECT_LANES, products: 2 }, most))
-      device.dispatch(directKernel, "forward", buffers, backwards(params, slice), [slice.count, heads, batch], lanes);
+    const { VECTORS, blocks } = directColumns(plan);
+    const lanes = { ...knobs, stored: elements || half ? "u32" : "vec4u", LANES: DIRECT_LANES, VECTORS };
+    for (const slice of slicesOf(plan, { rows: "queries", height: DIRECT_ROWS * DIRECT_LANES, products: 2 }, most)) {
+      const groups = [slice.count, heads, batch * blocks] as const;
+      device.dispatch(directKernel, "forward", buffers, backwards(params, slice), groups, lanes);
+    }
     return;
   }
   const { WIDTH, HEIGHT, COLUMNS, others } = tileOf(device, "forward", plan.size);
   const tile = { ...knobs, WIDTH, HEIGHT, COLUMNS, KEYS: others };
   for (const slice of slicesOf(plan, { rows: "queries", height: 4 * HEIGHT, products: 2 }, most))
     device.dispatch(forwardKernel, "forward", buffers, backwards(params, slice), [slice.count, heads, batch], tile);
+}
+
+/** Into how many blocks of how many vectors the direct kernels cut a row. */
+function directColumns({ size }: Plan): { readonly VECTORS: number; readonly blocks: number } {
+  const vectors = Math.ceil(size / 4);
+  const blocks = Math.ceil(vectors / DIRECT_VECTORS);
+  return { VECTORS: Math.ceil(vectors / blocks), blocks };
 }
 
 /** Tiles of queries run from the last to the first, because under a causal mask those have the most to do. */
@@ -165,20 +177,21 @@ export function launchBackward(plan: Plan, saved: Saved, gradients: Gradients): 
   );
   const buffers = { q, k, v, dy, mask, bias, row: facts };
   const params = { ...common, heads, dv_first: elements ? dvFirst : dvFirst / 4 };
-  const lanes = { ...knobs, LANES: DIRECT_LANES };
+  const { VECTORS, blocks } = directColumns(plan);
+  const lanes = { ...knobs, LANES: DIRECT_LANES, VECTORS };
   const tile = formOf(plan, q) === "direct" ? null : backwardTile(device, plan.size);
   const tiled = tile && { ...knobs, ...tile };
   const height = tile ? 4 * tile.HEIGHT : DIRECT_ROWS * DIRECT_LANES;
   if (dkv)
     for (const { first, count } of slicesOf(plan, { rows: "keys", height, products: 4 }, most)) {
-      const groups = [count, keyHeads, batch] as const;
+      const groups = [count, keyHeads, batch * (tile ? 1 : blocks)] as const;
       const from = { ...params, tile: first };
       if (tiled) device.dispatch(keysKernel, "backward", { ...buffers, dkv }, from, groups, tiled);
       else device.dispatch(directKeysKernel, "backward", { ...buffers, dkv }, from, groups, lanes);
     }
   if (dq)
     for (const slice of slicesOf(plan, { rows: "queries", height, products: 3 }, most)) {
-      const groups = [slice.count, heads, batch] as const;
+      const groups = [slice.count, heads, batch * (tile ? 1 : blocks)] as const;
       const from = backwards(params, slice);
       if (tiled) device.dispatch(queriesKernel, "backward", { ...buffers, dq }, from, groups, tiled);
       else device.dispatch(directQueriesKernel, "backward", { ...buffers, dq }, from, groups, lanes);
