@@ -13,6 +13,8 @@ interface Measure {
   of(cost: AttentionCost): number;
   format(value: number): string;
   readonly empty: readonly [low: number, high: number];
+  /** Ticks are at its powers. */
+  readonly base: number;
 }
 
 const MEASURES: readonly Measure[] = [
@@ -22,6 +24,7 @@ const MEASURES: readonly Measure[] = [
     of: (cost) => cost.bytes,
     format: bytes,
     empty: [2 ** 14, 2 ** 24],
+    base: 4,
   },
   {
     id: "attention-time",
@@ -29,6 +32,7 @@ const MEASURES: readonly Measure[] = [
     of: (cost) => cost.milliseconds,
     format: milliseconds,
     empty: [1, 1000],
+    base: 10,
   },
 ];
 
@@ -66,9 +70,8 @@ function sentenceOf({ tokens, stored, tiled, difference }: AttentionPoint): stri
   return `Over ${count(tokens)} characters: ${cost(stored)} with stored scores, ${cost(tiled)} in tiles; the results are ${apart}.`;
 }
 
-function picture(points: readonly AttentionPoint[], { of, format, empty }: Measure): Picture {
+function picture(points: readonly AttentionPoint[], { of, format, empty, base }: Measure): Picture {
   const tokens = points.map((point) => point.tokens);
-  const along = tokens.length > 1 ? tokens : [256, 4096];
   const line = { width: 2, points: { show: true, size: 6 } };
   return {
     shape: "",
@@ -78,7 +81,7 @@ function picture(points: readonly AttentionPoint[], { of, format, empty }: Measu
       legend: { show: false },
       padding: [8, 14, 0, 0],
       scales: {
-        x: { time: false, distr: 3, log: 2, range: () => [along[0] as number, along.at(-1) as number] },
+        x: { time: false, distr: 3, log: 2, range: (_, low, high) => (low < high ? [low, high] : [128, 4096]) },
         y: {
           distr: 3,
           log: 10,
@@ -87,9 +90,21 @@ function picture(points: readonly AttentionPoint[], { of, format, empty }: Measu
       },
       axes: [
         axis({ label: "characters", size: 30, values: (_, ticks) => ticks.map((tick) => (tick ? count(tick) : "")) }),
-        axis({ size: 62, space: 28, values: (_, ticks) => ticks.map((tick) => (tick ? format(tick) : "")) }),
+        axis({
+          size: 62,
+          space: 28,
+          splits: (_, __, low, high) => powers(base, low, high),
+          filter: (_, splits) => splits,
+          values: (_, ticks) => ticks.map(format),
+        }),
       ],
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
     },
   };
+}
+
+function powers(base: number, low: number, high: number): number[] {
+  const first = Math.ceil(Math.log(low) / Math.log(base));
+  const last = Math.floor(Math.log(high) / Math.log(base));
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => base ** (first + i));
 }
