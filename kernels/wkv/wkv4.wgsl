@@ -81,11 +81,6 @@ fn wkv4_steps(row: u32) -> u32 {
   return params.steps;
 }
 
-// Where a row begins in k.
-fn wkv4_start(row: u32) -> u32 {
-  return row / params.channels * params.steps * params.channels + row % params.channels;
-}
-
 fn wkv4_decay_of(row: u32) -> f32 {
   return -exp(min(decay[row % params.channels], 60.0));
 }
@@ -93,7 +88,7 @@ fn wkv4_decay_of(row: u32) -> f32 {
 // A part from an empty state.
 fn wkv4_part(part: u32, row: u32) -> Wkv4 {
   let w = wkv4_decay_of(row);
-  let start = wkv4_start(row);
+  let start = row / params.channels * params.steps * params.channels + row % params.channels;
   var s = Wkv4(0.0, 0.0, -1e30);
   for (var t = part * params.length; t < min((part + 1u) * params.length, wkv4_steps(row)); t++) {
     let i = start + t * params.channels;
@@ -120,9 +115,9 @@ fn wkv4_shift(part: u32, row: u32) -> f32 {
 // The steps of a part from the state before them.
 fn wkv4_run(part: u32, row: u32, s: Wkv4) {
   let c = row % params.channels;
-  let w = wkv4_decay_of(row);
+  let w = -exp(min(decay[c], 60.0));
   let u = first[c];
-  let start = wkv4_start(row);
+  let start = row / params.channels * params.steps * params.channels + c;
   let steps = wkv4_steps(row);
   // Members of s in variables of their own, and indices that count up: the steps are all the work there is.
   var aa = s.aa;
