@@ -20,9 +20,9 @@ beforeAll(async () => {
 
 const files = import.meta.glob<{ default: Kernel }>("../../kernels/**/*.wgsl", { eager: true });
 
-/** What an emulation does not launch: kernels with workgroup memory that a GPU takes in their place. */
+/** What an emulation does not launch: what uses workgroup memory, and a GPU takes in place of something else. */
 const FOR_GPUS =
-  /^(attention\/(forward|backward_keys|backward_queries)|matmul\/(tiled|direct_subgroup|vector_subgroup|combine)|shape\/transpose) /;
+  /^((attention\/(forward|backward_keys|backward_queries)|matmul\/(tiled|direct_subgroup|vector_subgroup|combine)|shape\/transpose) |wkv\/wkv4(_backward)? joined$)/;
 
 test("every check passes, and together they launch every entry point", { timeout: 300_000 }, async () => {
   const dispatch = vi.spyOn(device, "dispatch");

@@ -59,14 +59,20 @@ const fading = (steps: number) => [
 ];
 
 const wkv: readonly Check[] = [
-  differentiated(
-    "RWKV-4 recurrence",
-    [numbers([7], -3, 1, 4), numbers([7], -1, 1, 3), numbers([2, 19, 7], -3, 3, 1), numbers([2, 19, 7], -2, 2, 2)],
-    () => (w, u, k, v) => joined(wkv4(w!, u!, k!, v!).y, wkv4(w!, u!, k!, v!, null, { parts: 3 }).y),
-    (w, u, k, v) => {
-      const { data } = wkv4Ref(w!, u!, k!, v!);
-      return ref([2 * data.length], [...data, ...data]);
-    },
+  // In parts that meet in a workgroup of a GPU, and in more of them, which meet in a launch of their own.
+  ...[
+    { name: "", T: 19, parts: 3 },
+    { name: ", many parts", T: 137, parts: 35 },
+  ].map(({ name, T, parts }) =>
+    differentiated(
+      `RWKV-4 recurrence${name}`,
+      [numbers([7], -3, 1, 4), numbers([7], -1, 1, 3), numbers([2, T, 7], -3, 3, 1), numbers([2, T, 7], -2, 2, 2)],
+      () => (w, u, k, v) => joined(wkv4(w!, u!, k!, v!).y, wkv4(w!, u!, k!, v!, null, { parts }).y),
+      (w, u, k, v) => {
+        const { data } = wkv4Ref(w!, u!, k!, v!);
+        return ref([2 * data.length], [...data, ...data]);
+      },
+    ),
   ),
   heads("RWKV-5 recurrence", (...x) => wkv5(...(x as Parameters<typeof wkv5>)), {
     steps: ["r", "k", "v"],
