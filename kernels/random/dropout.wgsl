@@ -19,12 +19,11 @@ struct Params {
 @group(0) @binding(2) var<storage, read> x: array<vec4f>;        // (N)
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;  // (N)
 
-// High 32 bits of a 64-bit product, by 16-bit halves; the low ones are a * b.
+// High 32 bits of a 64-bit product, by 16-bit halves whose sums never overflow; the low ones are a * b.
 fn multiply_high(a: u32, b: u32) -> u32 {
-  let low_high = (a & 0xffffu) * (b >> 16u);
-  let high_low = (a >> 16u) * (b & 0xffffu);
-  let middle = (((a & 0xffffu) * (b & 0xffffu)) >> 16u) + (low_high & 0xffffu) + (high_low & 0xffffu);
-  return (a >> 16u) * (b >> 16u) + (low_high >> 16u) + (high_low >> 16u) + (middle >> 16u);
+  let high_low = (a >> 16u) * (b & 0xffffu) + (((a & 0xffffu) * (b & 0xffffu)) >> 16u);
+  let low_high = (a & 0xffffu) * (b >> 16u) + (high_low & 0xffffu);
+  return (a >> 16u) * (b >> 16u) + (high_low >> 16u) + (low_high >> 16u);
 }
 
 fn philox(start: vec4u, seed: vec2u) -> vec4u {

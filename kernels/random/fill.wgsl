@@ -17,12 +17,11 @@ struct Params {
 @group(0) @binding(1) var<storage, read> state: array<vec4u>;    // (1)
 @group(0) @binding(2) var<storage, read_write> y: array<vec4u>;  // (N), f32 bit patterns but for `fill_words`
 
-// High 32 bits of a 64-bit product, by 16-bit halves; the low ones are a * b.
+// High 32 bits of a 64-bit product, by 16-bit halves whose sums never overflow; the low ones are a * b.
 fn multiply_high(a: u32, b: u32) -> u32 {
-  let low_high = (a & 0xffffu) * (b >> 16u);
-  let high_low = (a >> 16u) * (b & 0xffffu);
-  let middle = (((a & 0xffffu) * (b & 0xffffu)) >> 16u) + (low_high & 0xffffu) + (high_low & 0xffffu);
-  return (a >> 16u) * (b >> 16u) + (low_high >> 16u) + (high_low >> 16u) + (middle >> 16u);
+  let high_low = (a >> 16u) * (b & 0xffffu) + (((a & 0xffffu) * (b & 0xffffu)) >> 16u);
+  let low_high = (a & 0xffffu) * (b >> 16u) + (high_low & 0xffffu);
+  return (a >> 16u) * (b >> 16u) + (high_low >> 16u) + (low_high >> 16u);
 }
 
 fn philox(start: vec4u, seed: vec2u) -> vec4u {

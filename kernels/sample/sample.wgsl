@@ -7,6 +7,7 @@
 // Tokens are ordered by `key`, the bits of the adjusted logit made to sort as unsigned numbers, equal ones by index. Every filter
 // keeps the best tokens of that order, so it is a pair (cut_key, cut_index), found exactly and without sorting: by
 // four bits of the key at a time (a histogram in workgroup memory), then the index among equals by narrowing a range.
+// With a list of shortlist.wgsl all passes go through its tokens alone.
 // Probabilities are summed in 31-bit fixed point: integer sums do not depend on their order, and u meets exact steps.
 // u is Philox4x32-10 of counter (row, CALL, position low, position high) under the seed (src/tensor/philox.ts).
 // Shapes: B rows of V logits. Dispatch: B workgroups.
@@ -15,6 +16,7 @@
 
 override LANES: u32 = 64u;     // invocations a row
 override GIVEN: bool = false;  // take u from `uniforms`, not from the generator
+override LISTED: bool = false; // rows may have a list
 
 const CALL: u32 = 0x73616d70u;       // a draw that no dropout layer makes
 const NO_TOKEN: u32 = 0xffffffffu;
@@ -22,6 +24,7 @@ const LARGEST: u32 = 0x7149f2cau;    // bits of 1e30, to which logits are clampe
 const MIDDLE: u32 = 0x80000000u;     // key of 0
 const UNIT: f32 = 2147483648.0;      // fixed-point 1
 const DIGITS: u32 = 8u;              // of a key, four bits each
+const ROOM: u32 = 512u;              // tokens that a list can hold
 
 struct Params {
   rows: u32,        // B
@@ -39,6 +42,7 @@ struct Params {
 @group(0) @binding(6) var<storage, read_write> token: array<u32>;      // (B)
 @group(0) @binding(7) var<storage, read_write> history: array<u32>;    // (H, B)
 @group(0) @binding(8) var<storage, read_write> probabilities: array<f32>; // (B, V)
+@group(0) @binding(9) var<storage, read> list: array<u32>;             // (B, ROOM + 1) if LISTED: 0 or how many, then tokens
 
 var<workgroup> bins: array<atomic<u32>, 128>;  // DIGITS histograms of 16
 var<workgroup> top_key: atomic<u32>;
@@ -50,6 +54,8 @@ var<workgroup> drawn: f32;
 // What `key` and `mass` need to know, the same for all invocations of a row.
 struct Sieve {
   base: u32,       // first logit of the row
+  places: u32,     // tokens that passes go through, of the list or the vocabulary
+  start: u32,      // of the list in `list`, 0 without
   penalty: f32,
   cold: f32,       // 1 / temperature
   top: f32,        // highest adjusted logit
@@ -61,12 +67,11 @@ struct Sieve {
 
 var<private> sieve: Sieve;
 
-// High 32 bits of a 64-bit product, by 16-bit halves; the low ones are a * b.
+// High 32 bits of a 64-bit product, by 16-bit halves whose sums never overflow; the low ones are a * b.
 fn multiply_high(a: u32, b: u32) -> u32 {
-  let low_high = (a & 0xffffu) * (b >> 16u);
-  let high_low = (a >> 16u) * (b & 0xffffu);
-  let middle = (((a & 0xffffu) * (b & 0xffffu)) >> 16u) + (low_high & 0xffffu) + (high_low & 0xffffu);
-  return (a >> 16u) * (b >> 16u) + (low_high >> 16u) + (high_low >> 16u) + (middle >> 16u);
+  let high_low = (a >> 16u) * (b & 0xffffu) + (((a & 0xffffu) * (b & 0xffffu)) >> 16u);
+  let low_high = (a & 0xffffu) * (b >> 16u) + (high_low & 0xffffu);
+  return (a >> 16u) * (b >> 16u) + (high_low >> 16u) + (low_high >> 16u);
 }
 
 fn philox(start: vec4u, seed: vec2u) -> vec4u {
@@ -97,13 +102,22 @@ fn is_nan(bits: u32) -> bool {
 fn key_of(i: u32) -> u32 {
   let bits = logits[sieve.base + i];
   var magnitude = min(bits & 0x7fffffffu, LARGEST);
-  let negative = (bits >> 31u) == 1u;
+  let negative = bitcast<i32>(bits) < 0;
   if (sieve.penalty != 1.0) {
     let size = bitcast<f32>(magnitude);
     let fined = select(size / sieve.penalty, size * sieve.penalty, negative);
     magnitude = select(magnitude, min(bitcast<u32>(fined), LARGEST), seen[sieve.base + i] > 0u);
   }
   return select(select(MIDDLE + magnitude, MIDDLE - magnitude, negative), 0u, (bits == 0xff800000u) | is_nan(bits));
+}
+
+// The token that passes meet at place p, and its key.
+fn token_at(p: u32) -> vec2u {
+  var i = p;
+  if (LISTED && sieve.start > 0u) {
+    i = list[sieve.start + p];
+  }
+  return vec2u(i, key_of(i));
 }
 
 fn logit_of(key: u32) -> f32 {
@@ -125,8 +139,9 @@ fn mass_of(i: u32, key: u32) -> u32 {
 // Sum of the likelihoods of all tokens.
 fn total_likelihood(lane: u32) -> f32 {
   var sum = 0.0;
-  for (var i = lane; i < params.vocabulary; i += LANES) {
-    sum += likelihood(i, key_of(i));
+  for (var p = lane; p < sieve.places; p += LANES) {
+    let at = token_at(p);
+    sum += likelihood(at.x, at.y);
   }
   workgroupBarrier();
   sums[lane] = sum;
@@ -143,31 +158,28 @@ const TIED: u32 = 0u;       // 1 if it has the key of the cut
 const TIED_MASS: u32 = 1u;  // its mass if it has the key of the cut
 const MASS: u32 = 2u;       // its mass if it is kept
 
-fn weigh(i: u32, kind: u32) -> u32 {
-  let key = key_of(i);
-  if (kind != MASS && key != sieve.cut_key) {
+fn weigh(p: u32, kind: u32) -> u32 {
+  let at = token_at(p);
+  if (kind != MASS && at.y != sieve.cut_key) {
     return 0u;
   }
-  if (kind == TIED) {
-    return 1u;
-  }
-  return mass_of(i, key);
+  return select(mass_of(at.x, at.y), 1u, kind == TIED);
 }
 
-// The first index at which the cumulative weight exceeds `goal`, or, with kind MASS, the share u of the total.
+// The first token at which the cumulative weight exceeds `goal`, or, with kind MASS, the share u of the total.
 // NO_TOKEN if there is none. Each round cuts the range into a piece an invocation.
-fn search(kind: u32, goal: u32, u: f32, lane: u32) -> u32 {
+fn search(kind: u32, goal: u32, u: f32, places: u32, lane: u32) -> u32 {
   var left = goal;
   var first = 0u;
   var found = true;
   var slot = 0u;
   var open = kind == MASS;
   workgroupBarrier();
-  for (var length = params.vocabulary; length > 1u; length = (length + LANES - 1u) / LANES) {
+  for (var length = places; length > 1u; length = (length + LANES - 1u) / LANES) {
     let piece = (length + LANES - 1u) / LANES;
     var sum = 0u;
     let begin = first + lane * piece;
-    let end = min(min(begin + piece, first + length), params.vocabulary);
+    let end = min(min(begin + piece, first + length), places);
     for (var i = begin; i < end; i++) {
       sum += weigh(i, kind);
     }
@@ -186,17 +198,14 @@ fn search(kind: u32, goal: u32, u: f32, lane: u32) -> u32 {
     for (var l = 0u; l < LANES && !hit; l++) {
       let weight = partials[slot + l];
       hit = weight > left;
-      if (hit) {
-        next = first + l * piece;
-      } else {
-        left -= weight;
-      }
+      next = select(next, first + l * piece, hit);
+      left -= select(weight, 0u, hit);
     }
     found = found && hit;
     first = next;
     slot = LANES - slot;
   }
-  return select(NO_TOKEN, first, found);
+  return select(NO_TOKEN, token_at(first).x, found);
 }
 
 // Cuts off all but the best tokens whose count reaches `count`, or, if by_mass, whose share of the mass reaches `share`; at
@@ -211,37 +220,29 @@ fn narrow(by_mass: bool, count: u32, share: f32, lane: u32) -> u32 {
   var prefix = 0u;
   for (var digit = 0u; digit < DIGITS; digit++) {
     let shift = 28u - 4u * digit;
-    for (var i = lane; i < params.vocabulary; i += LANES) {
-      let key = key_of(i);
-      if (key > 0u && (key >> shift) >> 4u == prefix) {
-        var weight = 1u;
-        if (by_mass) {
-          weight = mass_of(i, key);
-        }
-        atomicAdd(&bins[digit * 16u + ((key >> shift) & 15u)], weight);
+    for (var p = lane; p < sieve.places; p += LANES) {
+      let at = token_at(p);
+      if (at.y > 0u && (at.y >> shift) >> 4u == prefix) {
+        atomicAdd(&bins[digit * 16u + ((at.y >> shift) & 15u)], select(1u, mass_of(at.x, at.y), by_mass));
       }
     }
     workgroupBarrier();
-    if (by_mass && digit == 0u) {
+    if (digit == 0u) {
       var total = 0u;
       for (var b = 0u; b < 16u; b++) {
         total += atomicLoad(&bins[b]);
       }
       // Within a millionth of the share counts as reached, or rounding would decide between equal tokens.
       let goal = share_of(total, share);
-      left = max(goal - min(goal, total >> 20u), 1u);
+      left = max(select(min(count, total), goal - min(goal, total >> 20u), by_mass), 1u);
     }
-    var chosen = 0u;
+    var chosen = 16u;
     var reached = false;
-    for (var b = 16u; b > 0u && !reached; b--) {
-      let weight = atomicLoad(&bins[digit * 16u + b - 1u]);
-      if (weight > 0u) {
-        chosen = b - 1u;
-        reached = weight >= left;
-        if (!reached) {
-          left -= weight;
-        }
-      }
+    while (chosen > 0u && !reached) {
+      chosen--;
+      let weight = atomicLoad(&bins[digit * 16u + chosen]);
+      reached = weight >= left;
+      left -= select(weight, 0u, reached);
     }
     prefix = (prefix << 4u) | chosen;
   }
@@ -264,11 +265,17 @@ fn choose(row: u32, u: f32, lane: u32) -> u32 {
   sieve.least = 0.0;
   sieve.cut_key = 1u;
   sieve.cut_index = NO_TOKEN;
+  let header = row * (ROOM + 1u);
+  let length = select(0u, list[header], LISTED);
+  let places = select(params.vocabulary, length, length > 0u);
+  sieve.places = places;
+  sieve.start = select(0u, header + 1u, length > 0u);
   var highest = 0u;
   var nan = 0u;
-  for (var i = lane; i < params.vocabulary; i += LANES) {
-    highest = max(highest, key_of(i));
-    nan |= u32(is_nan(logits[sieve.base + i]));
+  for (var p = lane; p < places; p += LANES) {
+    let at = token_at(p);
+    highest = max(highest, at.y);
+    nan |= u32(is_nan(logits[sieve.base + at.x]));
   }
   atomicMax(&top_key, highest);
   atomicOr(&broken, nan);
@@ -279,9 +286,7 @@ fn choose(row: u32, u: f32, lane: u32) -> u32 {
     let by_count = stage == 0u && top_k > 0u && top_k < params.vocabulary;
     let by_mass = stage == 1u && first.z < 1.0 && !greedy;
     let last = stage == 2u;
-    if (last) {
-      sieve.least = select(first.w, 0.0, greedy);
-    }
+    sieve.least = select(0.0, first.w, last && !greedy);
     if (by_mass || last) {
       sieve.scale = UNIT / max(total_likelihood(lane), 1e-30);
     }
@@ -292,7 +297,7 @@ fn choose(row: u32, u: f32, lane: u32) -> u32 {
       left = narrow(by_mass, top_k, first.z, lane);
     }
     if (by_count || by_mass || last) {
-      let found = search(select(select(TIED, TIED_MASS, by_mass), MASS, last), left - 1u, u, lane);
+      let found = search(select(select(TIED, TIED_MASS, by_mass), MASS, last), left - 1u, u, places, lane);
       if (last) {
         id = found;
       } else {
@@ -313,10 +318,9 @@ fn forward(
   let row = min(place, params.rows - 1u);
   let now = state[row];
   if (lane == 0u) {
+    drawn = f32(philox(vec4u(row, CALL, now.zw), now.xy).x >> 8u) * 5.9604645e-8;
     if (GIVEN) {
       drawn = uniforms[row];
-    } else {
-      drawn = f32(philox(vec4u(row, CALL, now.zw), now.xy).x >> 8u) * 5.9604645e-8;
     }
   }
   workgroupBarrier();

@@ -1,5 +1,6 @@
 import sampleKernel from "../../kernels/sample/sample.wgsl";
 import seeKernel from "../../kernels/sample/see.wgsl";
+import shortlistKernel from "../../kernels/sample/shortlist.wgsl";
 import type { Device } from "../gpu/device.ts";
 import { NonFiniteError, ShapeError, ValueError } from "../gpu/errors.ts";
 import { empty, tensor, zeros } from "../tensor/create.ts";
@@ -13,6 +14,11 @@ export type { SamplingOptions, SamplingSettings } from "./sampleOptions.ts";
 
 /** What the kernel writes in place of a token when the logits have a NaN, or none above -infinity. */
 export const NO_TOKEN = 0xffffffff;
+
+/** Tokens that a row's list can hold: ROOM of the kernels. */
+const LIST_ROOM = 512;
+/** Passes through smaller vocabularies take less time than the launch that makes lists. */
+const LARGE_VOCABULARY = 2048;
 
 /** Sizes of a `Sampler`, and how it draws at first. */
 export interface SamplerOptions extends SamplingOptions {
@@ -51,6 +57,8 @@ export class Sampler {
   /** How often each token occurred, [batch, vocabSize]. */
   readonly seen: Tensor<"u32">;
   private readonly numbers: Tensor<"f32">;
+  /** Of each row, how many tokens can be among its best and which: [batch, 1 + room]. Null for small vocabularies. */
+  private readonly list: Tensor<"u32"> | null;
   private settings: SamplingSettings;
   private seed: number;
   /** Position up to which `take` gave tokens out. */
@@ -72,6 +80,8 @@ export class Sampler {
     this.words = keep(tensor(device, words, [batch, 4], "u32"));
     this.seen = keep(zeros(device, [batch, vocabSize], "u32"));
     this.numbers = keep(tensor(device, settingWords(this.settings), [1, 8]));
+    const large = vocabSize >= LARGE_VOCABULARY;
+    this.list = large ? keep(zeros(device, [batch, 1 + LIST_ROOM], "u32")) : null;
   }
 
   /**
@@ -90,7 +100,7 @@ export class Sampler {
   }
 
   /**
-   * Draws the next token of each row; one launch.
+   * Draws the next token of each row; one launch, two for large vocabularies.
    * @param logits [batch, vocabSize]
    * @param uniforms numbers in [0, 1), [batch], in place of the random ones
    * @returns `token`, which the next step can read
@@ -103,7 +113,8 @@ export class Sampler {
       );
     }
     const { numbers: settings, seen, words: state, token, history } = this;
-    const buffers = { logits, settings, uniforms: uniforms ?? settings, seen, state, token, history };
+    const list = this.shorten(logits);
+    const buffers = { logits, settings, uniforms: uniforms ?? settings, seen, state, token, history, list };
     this.device.dispatch(sampleKernel, "forward", buffers, this.params, [this.batch], {
       ...this.knobs,
       GIVEN: uniforms !== undefined,
@@ -115,7 +126,8 @@ export class Sampler {
   probabilities(logits: Tensor): Tensor<"f32"> {
     this.check(logits);
     const probabilities = empty(this.device, logits.shape);
-    const buffers = { logits, settings: this.numbers, seen: this.seen, probabilities };
+    const list = this.shorten(logits);
+    const buffers = { logits, settings: this.numbers, seen: this.seen, probabilities, list };
     this.device.dispatch(sampleKernel, "distribution", buffers, this.params, [this.batch], this.knobs);
     return probabilities;
   }
@@ -220,7 +232,7 @@ export class Sampler {
   }
 
   dispose(): void {
-    for (const owned of [this.token, this.history, this.words, this.seen, this.numbers]) owned.dispose();
+    for (const owned of [this.token, this.history, this.words, this.seen, this.numbers, this.list]) owned?.dispose();
   }
 
   [Symbol.dispose](): void {
@@ -232,7 +244,20 @@ export class Sampler {
   }
 
   private get knobs() {
-    return { LANES: this.device.software ? 8 : 256 };
+    return { LANES: this.lanes, LISTED: this.list !== null };
+  }
+
+  private get lanes() {
+    return this.device.software ? 8 : 256;
+  }
+
+  /** Lists the tokens of each row that a small top-k can reach; what stands for the lists where there are none. */
+  private shorten(logits: Tensor): Tensor {
+    const { list, device, numbers: settings, seen, batch } = this;
+    if (!list) return settings;
+    const buffers = { logits, settings, seen, list };
+    device.dispatch(shortlistKernel, "forward", buffers, this.params, [batch], { LANES: this.lanes });
+    return list;
   }
 
   private async position(): Promise<number> {

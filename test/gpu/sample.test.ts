@@ -75,6 +75,7 @@ describe("the sampling table (O23)", () => {
     [{ minP: 0.5 }, [1, 2, 2]],
     [{ minP: 1, topK: 3 }, [1, 2, 2]],
     [{ topK: 2, topP: 0.4 }, [1, 1, 1]],
+    [{ topK: 3 }, [0, 1, 2]],
   ])("%j draws %j", async (options, expected) => {
     expect(await draw(logits, uniforms, options)).toEqual(expected);
     expect(await draw(logits, uniforms, options, wide)).toEqual(expected);
@@ -156,7 +157,7 @@ test("u is Philox of (row, the sampler's call, position)", async () => {
   expect(await sampler.take()).toEqual(expected);
 });
 
-describe.each([3, 65, 257, 1000, 70_001])("a vocabulary of %i", (vocabSize) => {
+describe.each([3, 65, 257, 1000, 3001, 70_001])("a vocabulary of %i", (vocabSize) => {
   const logits = [...numbers([vocabSize], -6, 6, vocabSize).data].map((x) =>
     vocabSize > 100 ? Math.fround(Math.round(x * 8) / 8) : x,
   );
@@ -187,6 +188,32 @@ describe.each([3, 65, 257, 1000, 70_001])("a vocabulary of %i", (vocabSize) => {
       sampler.dispose();
     }
   });
+});
+
+test("top-k with and without a list of candidates: fewer finite tokens than k, more equal ones than it holds, NaN", async () => {
+  const vocabSize = 4099;
+  const few = Array.from({ length: vocabSize }, (_, i) => (i % 1000 === 7 ? i / 1000 : -INFINITY));
+  const equal = Array.from({ length: vocabSize }, (_, i) => (i === 4000 ? 2 : Math.fround(i % 7 === 0 ? 1 : -1)));
+  for (const on of [device, wide]) {
+    for (const [logits, topK] of [
+      [few, 40],
+      [equal, 40],
+      [equal, 128],
+      [equal, 129],
+      [equal, 1],
+    ] as const) {
+      const sampler = new Sampler(on, { vocabSize, topK });
+      const row = tensor(on, Float32Array.from(logits), [1, vocabSize]);
+      const expected = reference(logits, new Set(), { topK });
+      expectClose(await sampler.probabilities(row).data(), expected, { atol: 2e-6, rtol: 1e-4, what: `top ${topK}` });
+      sampler.dispose();
+    }
+    const broken = Float32Array.from(few);
+    broken[vocabSize - 1] = Number.NaN;
+    const sampler = new Sampler(on, { vocabSize, topK: 2 });
+    expect(await sampler.record(tensor(on, broken, [1, vocabSize])).item()).toBe(NO_TOKEN);
+    sampler.dispose();
+  }
 });
 
 test("drawn tokens count as seen, each row for itself", async () => {
