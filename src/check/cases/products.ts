@@ -107,25 +107,18 @@ export const products: readonly Check[] = [
     () => (x, w, b) => linear(x!, w!, b!, { activation: "geluTanh" }),
     (x, w, b) => broadcast((y, b) => gelu(y! + b!), product(x!, w!, true), b!),
   ),
-  differentiated(
-    "embedding",
-    [numbers([7, 5], -1, 1, 1)],
-    (device) => (w) => embedding(w!, tensor(device, ids, [2, 3], "u32")),
-    (w) =>
-      ref(
-        [2, 3, 5],
-        ids.flatMap((id) => [...w!.data.subarray(id * 5, id * 5 + 5)]),
-      ),
-  ),
-  differentiated(
-    "embedding, large vocabulary",
-    [numbers([65, 5], -1, 1, 1)],
-    (device) => (w) => embedding(w!, tensor(device, ids, [2, 3], "u32")),
-    (w) =>
-      ref(
-        [2, 3, 5],
-        ids.flatMap((id) => [...w!.data.subarray(id * 5, id * 5 + 5)]),
-      ),
+  // Ids that fit one stretch of the gradient's order, and some that go on through several.
+  ...[ids, Array.from({ length: 50 }, (_, n) => (n % 3 === 0 ? 4 : 1))].map((ids) =>
+    differentiated(
+      `embedding, ${ids.length} ids`,
+      [numbers([7, 5], -1, 1, 1)],
+      (device) => (w) => embedding(w!, tensor(device, ids, [2, ids.length / 2], "u32")),
+      (w) =>
+        ref(
+          [2, ids.length / 2, 5],
+          ids.flatMap((id) => [...w!.data.subarray(id * 5, id * 5 + 5)]),
+        ),
+    ),
   ),
   // Rows that divide into words of four, and rows that do not.
   ...[17, 20].map((classes) =>

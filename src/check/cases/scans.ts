@@ -160,12 +160,20 @@ const wkv: readonly Check[] = [
 
 export const scans: readonly Check[] = [
   ...wkv,
-  differentiated(
-    "causal convolution",
-    [numbers([2, 9, 5], -2, 2, 1), numbers([5, 1, 4], -1, 1, 2), numbers([5], -1, 1, 3), numbers([2, 3, 5], -1, 1, 4)],
-    () => (x, weight, bias, state) =>
-      both(causalConv1d(x!, weight!, { bias: bias!, state: state!, activation: "silu" })),
-    (...x) => convRef(...(x as [Ref, Ref, Ref, Ref])),
+  // Channels that divide into fours have a kernel of their own.
+  ...[5, 8].map((C) =>
+    differentiated(
+      `causal convolution, ${C} channels`,
+      [
+        numbers([2, 9, C], -2, 2, 1),
+        numbers([C, 1, 4], -1, 1, 2),
+        numbers([C], -1, 1, 3),
+        numbers([2, 3, C], -1, 1, 4),
+      ],
+      () => (x, weight, bias, state) =>
+        both(causalConv1d(x!, weight!, { bias: bias!, state: state!, activation: "silu" })),
+      (...x) => convRef(...(x as [Ref, Ref, Ref, Ref])),
+    ),
   ),
   differentiated(
     "Mamba's scan",

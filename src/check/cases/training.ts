@@ -90,14 +90,15 @@ const dropping: Check = {
   },
 };
 
-const LOGITS = [0.3, -1.2, 2.5, 0.9, 1.6, -0.4, 2.1];
+const LIKELY = [0.3, -1.2, 2.5, 0.9, 1.6, -0.4, 2.1];
 const SEEN = [2, 5, 2];
-/** Repetition penalty, temperature and top-k over `LOGITS`. */
+/** Repetition penalty, temperature and top-k over `LIKELY`, the first tokens of the vocabulary; none of the others is drawn. */
 const SAMPLING = { temperature: 0.7, topK: 4, repetitionPenalty: 1.5 };
 
-function probabilities(): number[] {
+function probabilities(logits: ArrayLike<number>): number[] {
   const { temperature, topK, repetitionPenalty } = SAMPLING;
-  const adjusted = LOGITS.map(
+  const adjusted = Array.from(
+    logits,
     (x, i) => (SEEN.includes(i) ? (x > 0 ? x / repetitionPenalty : x * repetitionPenalty) : x) / temperature,
   );
   const least = [...adjusted].sort((a, b) => b - a)[topK - 1] as number;
@@ -106,33 +107,36 @@ function probabilities(): number[] {
   return powers.map((power) => power / whole);
 }
 
-const sampling = forwardOnly(
-  "sampling",
-  [ref([1, LOGITS.length], LOGITS)],
-  (device) => (logits) => {
-    const sampler = new Sampler(device, { vocabSize: LOGITS.length, ...SAMPLING });
-    sampler.see(SEEN);
-    const shares = sampler.probabilities(logits!);
-    const token = sampler.record(logits!, tensor(device, [0.5]));
-    const { values, ids } = softmaxTop(logits!, 3);
-    const drawn = cast(token, "f32");
-    sampler.dispose();
-    return joined(shares, drawn, values, cast(ids, "f32"));
-  },
-  (logits) => {
-    const shares = probabilities();
-    let below = 0;
-    const token = shares.findIndex((share) => {
-      below += share;
-      return below > 0.5;
-    });
-    const order = LOGITS.map((_, i) => i)
-      .sort((a, b) => LOGITS[b]! - LOGITS[a]!)
-      .slice(0, 3);
-    const whole = [...logits!.data].reduce((total, x) => total + Math.exp(x), 0);
-    const top = order.map((i) => Math.exp(LOGITS[i]!) / whole);
-    return ref([LOGITS.length + 7], [...shares, token, ...top, ...order]);
-  },
+// A large vocabulary is first cut down to a list.
+const sampling = [LIKELY.length, 2500].map((vocabSize) =>
+  forwardOnly(
+    `sampling, ${vocabSize} tokens`,
+    [ref([1, vocabSize], (i) => LIKELY[i] ?? -9)],
+    (device) => (logits) => {
+      const sampler = new Sampler(device, { vocabSize, ...SAMPLING });
+      sampler.see(SEEN);
+      const shares = sampler.probabilities(logits!);
+      const token = sampler.record(logits!, tensor(device, [0.5]));
+      const { values, ids } = softmaxTop(logits!, 3);
+      const drawn = cast(token, "f32");
+      sampler.dispose();
+      return joined(shares, drawn, values, cast(ids, "f32"));
+    },
+    (logits) => {
+      const shares = probabilities(logits!.data);
+      let below = 0;
+      const token = shares.findIndex((share) => {
+        below += share;
+        return below > 0.5;
+      });
+      const order = LIKELY.map((_, i) => i)
+        .sort((a, b) => LIKELY[b]! - LIKELY[a]!)
+        .slice(0, 3);
+      const whole = [...logits!.data].reduce((total, x) => total + Math.exp(x), 0);
+      const top = order.map((i) => Math.exp(LIKELY[i]!) / whole);
+      return ref([vocabSize + 7], [...shares, token, ...top, ...order]);
+    },
+  ),
 );
 
 const START = numbers([70], -1, 1, 1);
@@ -192,7 +196,7 @@ function steps(
 export const trainings: readonly Check[] = [
   random,
   dropping,
-  sampling,
+  ...sampling,
   steps(
     "AdamW",
     (x) => new AdamW([x], STEPS),
