@@ -1,5 +1,6 @@
 /** Trained models in the page: by file and by address, and every way in which that goes wrong without harm. */
 import { once } from "node:events";
+import { readdirSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
@@ -67,6 +68,11 @@ const FILES = {
   "no-rest.safetensors": writeSafetensors([...tensors].filter(([name]) => !/blocks\.1\./.test(name))),
   "notes.txt": new TextEncoder().encode("Dear diary"),
 };
+
+/** What ships with the page, once it is trained. */
+const shipped = readdirSync(join(import.meta.dirname, "../../demo/starters")).filter((name) =>
+  /safetensors$/.test(name),
+);
 
 let demo: Demo;
 let folder: string;
@@ -195,3 +201,26 @@ test("a model is opened from any of its files, and nothing that cannot be opened
   expect(await page.$eval("#generate", (button) => (button as HTMLButtonElement).disabled)).toBe(true);
   await page.close();
 });
+
+test.skipIf(shipped.length === 0)(
+  "a visitor talks to a model that ships with the page, soon after arriving",
+  {
+    timeout: PATIENCE,
+  },
+  async () => {
+    const { page, enabled, until, text, errors } = await visit(demo);
+    await enabled("#talk-now");
+    const offers = await page.$$eval("#starters li", (lines) => lines.map((line) => line.textContent ?? ""));
+    expect(offers).toHaveLength(shipped.length);
+    for (const offer of offers)
+      expect(offer).toMatch(/ on .*[\d,]+ parameters, [\d,]+ steps in .* on .*; held-out loss \d\.\d{3}\.$/);
+    await page.click("#talk-now");
+    await until("#answer", (now) => now.length > 60);
+    expect(offers[0]).toContain(await text("#speaker"));
+    expect(await text("#answer")).toMatch(/^The whale [a-z]/);
+    await page.click("#generate-stop");
+    await page.waitForSelector("#generate-stop:disabled");
+    expect(errors).toEqual([]);
+    await page.close();
+  },
+);

@@ -11,6 +11,26 @@ export interface Visit {
   enabled(selector: string, timeout?: number): Promise<void>;
   /** Replaces the value of a field, as typing and leaving it would. */
   fill(selector: string, value: string): Promise<void>;
+  /** How far the page has moved under its reader without being asked, as Chrome counts layout shifts: 0 is not at all. */
+  shifted(): Promise<number>;
+}
+
+/** Counts layout shifts that follow no input. Samples move by design: each new one comes in above the others. */
+function countShifts(): void {
+  const counted = window as unknown as { shifted: number };
+  counted.shifted = 0;
+  interface Shift extends PerformanceEntry {
+    readonly value: number;
+    readonly hadRecentInput: boolean;
+    readonly sources: readonly { readonly node: Node | null }[];
+  }
+  new PerformanceObserver((list) => {
+    for (const { value, hadRecentInput, sources } of list.getEntries() as Shift[]) {
+      const samples = document.getElementById("samples");
+      const ours = sources.some(({ node }) => node && !samples?.contains(node) && node.isConnected);
+      if (!hadRecentInput && ours) counted.shifted += value;
+    }
+  }).observe({ type: "layout-shift", buffered: true });
 }
 
 /** @param stub runs in the page before its own scripts */
@@ -21,6 +41,7 @@ export async function visitPage(browser: Browser, url: string, stub?: () => void
   page.on("console", (message) => {
     if (message.type() === "error") errors.push(message.text());
   });
+  await page.evaluateOnNewDocument(countShifts);
   if (stub) await page.evaluateOnNewDocument(stub);
   await page.goto(url);
   const everything = () => page.$eval("body", (body) => body.textContent);
@@ -43,6 +64,7 @@ export async function visitPage(browser: Browser, url: string, stub?: () => void
         throw new Error(`${selector} stays disabled; the page: "${await everything()}"`);
       });
     },
+    shifted: () => page.evaluate(() => (window as unknown as { shifted: number }).shifted),
     async fill(selector, value) {
       await page.$eval(
         selector,
