@@ -35,17 +35,9 @@ fn not_a_number(seed: u32) -> f32 {
   return bitcast<f32>(0x7fc00000u | (seed & 0xffffu));
 }
 
-// Of the four ids of a quad, which come before position n and its id.
-fn before(q: u32, n: u32, id: i32) -> vec4u {
-  let at = 4u * q + vec4u(0u, 1u, 2u, 3u);
-  let four = quads[q];
-  let smaller = (four < vec4i(id)) & (at < vec4u(params.positions));
-  return vec4u(smaller | ((four == vec4i(id)) & (at < vec4u(n))));
-}
-
 // Whether the id at place r of the order is also the one before it.
 fn goes_on(r: u32) -> bool {
-  return r > 0u && r < params.positions && sorted[r].x == sorted[r - 1u].x;
+  return r > 0u && r < params.positions && sorted[r].x == sorted[max(r, 1u) - 1u].x;
 }
 
 // Adds to word w of the row of an id, if it has one that learns.
@@ -82,18 +74,22 @@ fn rank(
     let id = ids[n];
     let own = n / 4u;
     let whole = params.positions / 4u;
-    var count = before(own, n, id);
-    // Quads to the left come before with an equal id, those to the right do not.
+    // An equal id comes before on the left, not on the right.
+    var counts = vec4u(0u);
     for (var q = 0u; q < own; q++) {
-      count += vec4u(quads[q] <= vec4i(id));
+      counts += select(vec4u(0u), vec4u(1u), quads[q] <= vec4i(id));
     }
     for (var q = own + 1u; q < whole; q++) {
-      count += vec4u(quads[q] < vec4i(id));
+      counts += select(vec4u(0u), vec4u(1u), quads[q] < vec4i(id));
     }
-    if (own < whole && whole * 4u < params.positions) {
-      count += before(whole, n, id);
+    var place = counts.x + counts.y + counts.z + counts.w;
+    for (var m = 4u * own; m < min(4u * own + 4u, params.positions); m++) {
+      place += u32((ids[m] < id) | ((ids[m] == id) & (m < n)));
     }
-    order[count.x + count.y + count.z + count.w] = vec2i(id, i32(n));
+    for (var m = max(4u * whole, 4u * own + 4u); m < params.positions; m++) {
+      place += u32(ids[m] < id);
+    }
+    order[place] = vec2i(id, i32(n));
   }
 }
 
