@@ -2,7 +2,7 @@
 import { writeFileSync } from "node:fs";
 import { Command, Option } from "commander";
 import type { Device } from "../src/gpu/device.ts";
-import { adapterKey, type ProductKnobs, type TunedKnobs, tunedFor } from "../src/ops/tuned.ts";
+import { adapterKey, type DeviceKnobs, type TunedKnobs, tunedFor } from "../src/ops/tuned.ts";
 import { MEASURED } from "../src/ops/tunedTable.ts";
 import { findClock } from "./measure.ts";
 import { adapterName, digits, terminalTable } from "./table.ts";
@@ -15,7 +15,7 @@ const SHOWN = 8;
 
 const program = new Command("npm run tune --")
   .description(
-    "Tries the knobs of the matrix products on this device, each candidate checked against float64, and keeps the fastest for its adapter in src/ops/tunedTable.ts.",
+    "Tries the knobs of matrix products, softmax and normalisation on this device, each candidate checked against float64, and keeps the fastest for its adapter in src/ops/tunedTable.ts.",
   )
   .option("--filter <text>", "only knobs whose name contains the text, for instance tiles", "")
   .option("--budget <ms>", "milliseconds of samples a candidate and shape", Number, 150)
@@ -44,9 +44,8 @@ function show({ family, trials, winner }: Search): void {
         ]
       : [JSON.stringify(trial.candidate), trial.error],
   );
-  const sizes = family.shapes.map(({ M, K, N, transposeB }) => `${M}x${K}x${N}${transposeB ? " transposed" : ""}`);
   console.log(
-    `\n${family.name}: ${sizes.join(", ")}; ${trials.length} candidates\n${terminalTable(["knobs", "ms", "time"], rows)}`,
+    `\n${family.name}: ${family.work.join(", ")}; ${trials.length} candidates\n${terminalTable(["knobs", "ms", "time"], rows)}`,
   );
 }
 
@@ -60,7 +59,7 @@ async function tune(device: Device): Promise<void> {
   console.log(`adapter ${adapterName({ adapter: key, software: device.software })}, time by ${clock.method}`);
   const table: Record<string, TunedKnobs> = { ...MEASURED };
   let entry: TunedKnobs = table[key] ?? {};
-  let knobs: ProductKnobs = tunedFor(device);
+  let knobs: DeviceKnobs = tunedFor(device);
   for (const family of families) {
     const search = await searchFamily(device, family, knobs, clock, { budgetMs: budget, samples: 50 }, progress);
     if (process.stderr.isTTY) process.stderr.write("\r\x1b[2K");

@@ -20,11 +20,19 @@ function eachRow(values: Float32Array, width: number, fn: (row: Float64Array, st
 
 const total = (row: Float64Array) => row.reduce((sum, x) => sum + x, 0);
 
-function probabilities(row: Float64Array): Float64Array {
+/** Softmax of a row. */
+export function probabilities(row: Float64Array): Float64Array {
   const largest = row.reduce((a, b) => Math.max(a, b), -Infinity);
   const weights = row.map((x) => Math.exp(x - largest));
   const sum = total(weights);
   return weights.map((x) => x / sum);
+}
+
+/** (x - mean) / sqrt(variance + eps) of a row. */
+export function normalised(row: Float64Array, eps: number): Float64Array {
+  const mean = total(row) / row.length;
+  const inverse = 1 / Math.sqrt(total(row.map((v) => (v - mean) ** 2)) / row.length + eps);
+  return row.map((v) => (v - mean) * inverse);
 }
 
 const softmaxLine: Line = {

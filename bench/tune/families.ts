@@ -1,6 +1,17 @@
-/** What the tuner may turn: for each set of knobs in src/ops/tuned.ts its candidates, and the products that try them. */
+/** What the tuner may turn: for each set of knobs in src/ops/tuned.ts its candidates, and the work that tries them. */
 import { type Choice, type ProductShape, tilesOf } from "../../src/ops/choice.ts";
-import type { DirectKnobs, ProductKnobs, SumsKnobs, TiledKnobs, TunedKnobs, VectorKnobs } from "../../src/ops/tuned.ts";
+import type {
+  DeviceKnobs,
+  DirectKnobs,
+  RowKnobs,
+  SumsKnobs,
+  TiledKnobs,
+  TunedKnobs,
+  VectorKnobs,
+} from "../../src/ops/tuned.ts";
+import type { Line } from "../line.ts";
+import { productLine } from "./products.ts";
+import { rowsLine } from "./rows.ts";
 
 /** What is known of a device before it is tuned. */
 export interface TunerDevice {
@@ -10,17 +21,39 @@ export interface TunerDevice {
 
 /** Knobs that are searched together. */
 export interface Family<K = unknown> {
-  /** Where they stand in `ProductKnobs`, for instance `tiles.large`. */
+  /** Where they stand in `DeviceKnobs`, for instance `tiles.large`. */
   readonly name: string;
   /** Whether the device runs kernels with these knobs. */
   fits(device: TunerDevice): boolean;
   readonly candidates: readonly K[];
-  readonly shapes: readonly ProductShape[];
+  /** The work that a candidate is tried on, in a reader's words. */
+  readonly work: readonly string[];
   /** The candidate that a device has now. */
-  now(knobs: ProductKnobs): K;
-  choice(candidate: K, shape: ProductShape, knobs: ProductKnobs): Choice;
+  now(knobs: DeviceKnobs): K;
+  /** A piece of the work with a candidate, as a line of the bench; its inputs and results are the same for all. */
+  line(candidate: K, piece: number, knobs: DeviceKnobs): Line;
   /** The entry of the table with this candidate in it. */
   store(candidate: K, entry: TunedKnobs): TunedKnobs;
+}
+
+/** Knobs of matrix products. */
+export interface ProductFamily<K = unknown> extends Family<K> {
+  readonly shapes: readonly ProductShape[];
+  choice(candidate: K, shape: ProductShape, knobs: DeviceKnobs): Choice;
+}
+
+type ProductSearch<K> = Omit<ProductFamily<K>, "work" | "line">;
+
+function products<K>(search: ProductSearch<K>): ProductFamily<K> {
+  const { name, shapes, choice } = search;
+  return {
+    ...search,
+    work: shapes.map(({ M, K, N, transposeB }) => `${M}x${K}x${N}${transposeB ? " transposed" : ""}`),
+    line: (candidate, piece, knobs) => {
+      const shape = shapes[piece] as ProductShape;
+      return productLine(name, shape, choice(candidate, shape, knobs));
+    },
+  };
 }
 
 /** Limits that every device has: an entry of the table holds for all devices of an adapter. */
@@ -63,7 +96,7 @@ function tile(
   candidates: readonly Tile[],
   shapes: readonly ProductShape[],
 ): Family<TiledKnobs> {
-  return {
+  return products<TiledKnobs>({
     name: `tiles.${name}`,
     fits: ({ software }) => !software,
     candidates,
@@ -71,11 +104,11 @@ function tile(
     now: ({ tiles }) => tiles[name],
     choice: (knobs) => ({ kernel: "tiled", splits: 1, knobs }),
     store: (knobs, entry) => ({ ...entry, tiles: { ...entry.tiles, [name]: knobs } }),
-  };
+  });
 }
 
 /** Sizes between which the better of two tiles changes. */
-const enough: Family<number> = {
+const enough = products<number>({
   name: "tiles.enough",
   fits: ({ software }) => !software,
   candidates: [8, 16, 32, 64, 128, 256],
@@ -86,10 +119,10 @@ const enough: Family<number> = {
     return { kernel: "tiled", splits: 1, knobs };
   },
   store: (count, entry) => ({ ...entry, tiles: { ...entry.tiles, enough: count } }),
-};
+});
 
 function direct(kernel: "direct" | "quads", shapes: readonly ProductShape[]): Family<DirectKnobs> {
-  return {
+  return products<DirectKnobs>({
     name: kernel,
     fits: (device) => device.software && (kernel === "direct" || device.has("subgroups")),
     candidates: grid({ WIDTH: [4, 8, 16, 32], HEIGHT: [1, 2, 4, 8] }),
@@ -97,12 +130,12 @@ function direct(kernel: "direct" | "quads", shapes: readonly ProductShape[]): Fa
     now: (knobs) => knobs[kernel],
     choice: (knobs) => ({ kernel, knobs }),
     store: (knobs, entry) => ({ ...entry, [kernel]: knobs }),
-  };
+  });
 }
 
 function vector(name: "vector" | "vectorTransposed"): Family<VectorKnobs> {
   const transposed = name === "vectorTransposed";
-  return {
+  return products<VectorKnobs>({
     name,
     fits: (device) => device.software || !transposed || !device.has("subgroups"),
     candidates: grid({ WIDTH: [1, 2, 4, 8, 16, 32], SLICES: [1, 4, 8, 16, 32] }).filter(
@@ -112,10 +145,10 @@ function vector(name: "vector" | "vectorTransposed"): Family<VectorKnobs> {
     now: (knobs) => knobs[name],
     choice: (knobs) => ({ kernel: "vector", knobs }),
     store: (knobs, entry) => ({ ...entry, [name]: knobs }),
-  };
+  });
 }
 
-const sums: Family<SumsKnobs> = {
+const sums = products<SumsKnobs>({
   name: "sums",
   fits: (device) => !device.software && device.has("subgroups"),
   candidates: grid({ LANES: [32, 64, 128, 256] }),
@@ -123,9 +156,32 @@ const sums: Family<SumsKnobs> = {
   now: (knobs) => knobs.sums,
   choice: (knobs) => ({ kernel: "sums", knobs }),
   store: (knobs, entry) => ({ ...entry, sums: knobs }),
-};
+});
 
-/** In the order in which they are searched: the last asks which of the tiles found before to take. */
+/** Rows of many lengths: an entry holds for all. */
+const ROWS: readonly (readonly [rows: number, length: number])[] = [
+  [1024, 1024],
+  [2048, 96],
+  [64, 8192],
+];
+
+/** An emulation gains nothing from many invocations a row, a GPU nothing from few. */
+function rows(name: "softmax" | "norm", software: boolean): Family<RowKnobs> {
+  const all = software
+    ? grid<RowKnobs>({ LANES: [1, 2, 4], WORDS: [4], GROUP: [1, 4, 8, 16, 32, 64], WIDTH: [1, 4] })
+    : grid<RowKnobs>({ LANES: [32, 64, 128, 256], WORDS: [1, 2, 4, 8], GROUP: [32, 64, 128, 256], WIDTH: [4] });
+  return {
+    name: `rows.${name}`,
+    fits: (device) => device.software === software,
+    candidates: all.filter(({ LANES, GROUP }) => GROUP >= LANES),
+    work: ROWS.map(([count, length]) => `${count}x${length}`),
+    now: ({ rows }) => rows[name],
+    line: (knobs, piece) => rowsLine(name, ...(ROWS[piece] as readonly [number, number]), knobs),
+    store: (knobs, entry) => ({ ...entry, rows: { ...entry.rows, [name]: knobs } }),
+  };
+}
+
+/** In the order in which they are searched: `enough` asks which of the tiles found before to take. */
 export const FAMILIES: readonly Family[] = [
   direct("direct", [shape(96, 65, 129)]),
   direct("quads", [shape(256, 256, 256), shape(64, 256, 256, true)]),
@@ -136,4 +192,8 @@ export const FAMILIES: readonly Family[] = [
   tile("small", tilesBetween([32, 64], [32, 64]), [shape(256, 512, 256), shape(512, 512, 512, true)]),
   tile("large", tilesBetween([64, 128], [64, 256]), [shape(1024, 1024, 1024), shape(2048, 512, 1024, true)]),
   enough,
+  rows("softmax", true),
+  rows("norm", true),
+  rows("softmax", false),
+  rows("norm", false),
 ] as readonly Family[];

@@ -1,21 +1,16 @@
 /** Tries the candidates of a family on a device: each is checked against float64 before it is timed. */
 import type { Device } from "../../src/gpu/device.ts";
-import type { ProductShape } from "../../src/ops/choice.ts";
-import { product } from "../../src/ops/product.ts";
-import type { ProductKnobs } from "../../src/ops/tuned.ts";
-import { empty } from "../../src/tensor/create.ts";
+import type { DeviceKnobs } from "../../src/ops/tuned.ts";
 import type { Line } from "../line.ts";
 import { type Clock, isTimed, measureLine, type TimingOptions } from "../measure.ts";
-import { input, words } from "../suite/inputs.ts";
-import { productReference } from "../suite/matmul.ts";
 import type { Family } from "./families.ts";
 
 /** How a candidate did. */
 export interface Trial<K = unknown> {
   readonly candidate: K;
-  /** Milliseconds of each shape; empty if the candidate failed. */
+  /** Milliseconds of each piece of work; empty if the candidate failed. */
   readonly ms: readonly number[];
-  /** Time as a multiple of what the device has now, the geometric mean over the shapes. */
+  /** Time as a multiple of what the device has now, the geometric mean over the pieces. */
   readonly ratio: number;
   readonly error: string | null;
 }
@@ -30,40 +25,27 @@ export interface Search<K = unknown> {
 
 /** A candidate must be faster by this share to replace what stands. */
 const MARGIN = 0.03;
+/** How often, beside what stands, after the search. */
+const CONFIRMATIONS = 2;
 
-/** One product with a candidate, as a line of the bench. */
-function lineOf<K>(family: Family<K>, candidate: K, shape: ProductShape, knobs: ProductKnobs, want: Expected): Line {
-  const { M, N, K } = shape;
-  return {
-    name: `${family.name} ${JSON.stringify(candidate)} ${M}x${K}x${N}`,
-    flops: 2 * M * N * K,
-    bytes: words(M * K, K * N, M * N),
-    prepare(device, random) {
-      const a = input(device, random, [M, K]);
-      const b = input(device, random, shape.transposeB ? [N, K] : [K, N]);
-      const choice = family.choice(candidate, shape, knobs);
-      return {
-        inputs: [a.on, b.on],
-        run() {
-          const out = empty(device, [M, N]);
-          product(device, { ...shape, a: a.on, b: b.on, out, choice });
-          return [out];
-        },
-        // The inputs are the same for every candidate, as they come from one seed.
-        expected: () => [want.of(shape, () => productReference(a.values, b.values, shape))],
-      };
-    },
-  };
-}
+/** References by piece of work, which take longer than the candidates: the same for all, as the inputs come from one seed. */
+class References {
+  private readonly made = new Map<number, readonly ArrayLike<number>[]>();
 
-/** References by shape: they take longer than the candidates. */
-class Expected {
-  private readonly made = new Map<ProductShape, Float64Array>();
-
-  of(shape: ProductShape, make: () => Float64Array): Float64Array {
-    const found = this.made.get(shape) ?? make();
-    this.made.set(shape, found);
-    return found;
+  /** The line with its reference computed once. */
+  of(line: Line, piece: number): Line {
+    return {
+      ...line,
+      prepare: (device, random) => {
+        const work = line.prepare(device, random);
+        const expected = () => {
+          const found = this.made.get(piece) ?? work.expected();
+          this.made.set(piece, found);
+          return found;
+        };
+        return { ...work, expected };
+      },
+    };
   }
 }
 
@@ -79,16 +61,17 @@ export function judge<K>(family: Family<K>, trials: readonly Trial<K>[]): Search
 export async function searchFamily<K>(
   device: Device,
   family: Family<K>,
-  knobs: ProductKnobs,
+  knobs: DeviceKnobs,
   clock: Clock,
   options: TimingOptions,
   progress: (text: string) => void,
 ): Promise<Search<K>> {
-  const want = new Expected();
+  const references = new References();
   const measured = async (candidate: K): Promise<{ ms: number[]; error: string | null }> => {
     const ms: number[] = [];
-    for (const shape of family.shapes) {
-      const result = await measureLine(device, lineOf(family, candidate, shape, knobs, want), clock, options);
+    for (const piece of family.work.keys()) {
+      const line = references.of(family.line(candidate, piece, knobs), piece);
+      const result = await measureLine(device, line, clock, options);
       if (!isTimed(result)) return { ms: [], error: result.error };
       ms.push(result.low);
     }
@@ -106,11 +89,14 @@ export async function searchFamily<K>(
   }
   const search = judge(family, trials);
   if (search.winner === null) return search;
-  // The fastest of many was lucky too: it must be faster once more, right beside what stands.
-  progress(`${family.name}: once more, ${JSON.stringify(search.winner)}`);
-  const [again, before] = [await measured(search.winner), await measured(now)];
-  const confirmed = again.error === null && before.error === null && ratioOf(again.ms, before.ms) < 1 - MARGIN;
-  return confirmed ? search : { ...search, winner: null };
+  // The fastest of many was lucky too: it must be faster twice more, right beside what stands.
+  for (let round = 0; round < CONFIRMATIONS; round++) {
+    progress(`${family.name}: once more, ${JSON.stringify(search.winner)}`);
+    const [before, again] = [await measured(now), await measured(search.winner)];
+    const confirmed = again.error === null && before.error === null && ratioOf(again.ms, before.ms) < 1 - MARGIN;
+    if (!confirmed) return { ...search, winner: null };
+  }
+  return search;
 }
 
 /** The geometric mean of times as multiples of others. */

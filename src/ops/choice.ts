@@ -1,7 +1,7 @@
 /** Which kernel computes a matrix product, and with which knobs: the one place where shapes meet devices. */
 import {
+  type DeviceKnobs,
   type DirectKnobs,
-  type ProductKnobs,
   type SumsKnobs,
   type TiledKnobs,
   type TunedDevice,
@@ -47,7 +47,7 @@ export interface ProductDevice extends TunedDevice {
 }
 
 /** Chooses by shape and kind of device. */
-export function choose(shape: ProductShape, device: ProductDevice, knobs: ProductKnobs = tunedFor(device)): Choice {
+export function choose(shape: ProductShape, device: ProductDevice, knobs: DeviceKnobs = tunedFor(device)): Choice {
   const { tiles, direct, quads, vector, vectorTransposed, sums } = knobs;
   // Decoding: few rows leave nearly all of a tile empty.
   if (fitsVector(shape)) {

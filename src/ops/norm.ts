@@ -6,6 +6,7 @@ import { empty } from "../tensor/create.ts";
 import { sameShape, show, sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { launchRows } from "./rows.ts";
+import { type RowKnobs, tunedFor } from "./tuned.ts";
 
 /**
  * (x - mean) / sqrt(variance + eps) * weight + bias over the last axis, with the biased variance.
@@ -92,11 +93,16 @@ function normalise(
 type Launch = ReturnType<typeof planNorm>;
 
 /** How rows of these sizes are launched. */
-export function planNorm(x: Tensor, { samples, groups, channels, inner }: Sizes, eps: number) {
+export function planNorm(
+  x: Tensor,
+  { samples, groups, channels, inner }: Sizes,
+  eps: number,
+  own: RowKnobs = tunedFor(x.device).rows.norm,
+) {
   const rows = samples * groups;
   const length = x.size / rows;
   const vectors = inner === 1 && (channels / groups) % 4 === 0;
-  const launch = launchRows(x.device, rows, length, vectors);
+  const launch = launchRows(x.device, rows, length, vectors, own);
   const chunk = Math.ceil(Math.sqrt(samples));
   const params: ParamValues<typeof normKernel> = {
     rows,

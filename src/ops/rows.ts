@@ -1,4 +1,5 @@
 import type { Device, Groups } from "../gpu/device.ts";
+import { type RowKnobs, tunedFor } from "./tuned.ts";
 
 /** How a kernel that gives each row of a matrix LANES invocations is launched; the knobs are those of softmax.wgsl. */
 export interface RowLaunch {
@@ -8,27 +9,30 @@ export interface RowLaunch {
   readonly knobs: { readonly word: string; readonly WIDTH: number; readonly LANES: number; readonly ROWS: number };
 }
 
-/** Words that an invocation takes before a row is spread over more of them. */
-const WORDS_A_LANE = 4;
-/** Rows from which an emulation keeps its processor busy with one invocation a row. */
+/** Rows from which an emulation keeps its processor busy with one invocation a row; fewer get up to eight. */
 const ENOUGH_ROWS = 16;
 
 /**
  * Invocations a row and rows a workgroup for `rows` contiguous rows of `length` elements: long rows get many
- * invocations, short ones share a workgroup. On an emulated GPU a barrier costs about 20 ns for each invocation,
- * so there a row gets one, which needs none, or where rows are few, eight.
+ * invocations, short ones share a workgroup.
  */
-export function launchRows(device: Device, rows: number, length: number, vectors = length % 4 === 0): RowLaunch {
-  const words = vectors ? length / 4 : length;
-  const { most, workgroup } = device.software
-    ? { most: rows < ENOUGH_ROWS ? 8 : 1, workgroup: 8 }
-    : { most: 256, workgroup: 64 };
+export function launchRows(
+  device: Device,
+  rows: number,
+  length: number,
+  vectors = length % 4 === 0,
+  knobs: RowKnobs = tunedFor(device).rows.other,
+): RowLaunch {
+  const { LANES, WORDS, GROUP } = knobs;
+  const WIDTH = vectors ? knobs.WIDTH : 1;
+  const words = length / WIDTH;
+  const most = device.software && rows < ENOUGH_ROWS ? Math.max(8, LANES) : LANES;
   let lanes = 1;
-  while (lanes < most && lanes * WORDS_A_LANE < words) lanes *= 2;
-  const perGroup = Math.max(1, workgroup / lanes);
+  while (lanes < most && lanes * WORDS < words) lanes *= 2;
+  const perGroup = Math.max(1, GROUP / lanes);
   return {
     words,
     groups: [Math.ceil(rows / perGroup)],
-    knobs: { word: vectors ? "vec4f" : "f32", WIDTH: vectors ? 4 : 1, LANES: lanes, ROWS: perGroup },
+    knobs: { word: WIDTH === 4 ? "vec4f" : "f32", WIDTH, LANES: lanes, ROWS: perGroup },
   };
 }

@@ -4,6 +4,7 @@ import { empty } from "../tensor/create.ts";
 import { axisOf, sizeOf } from "../tensor/shape.ts";
 import type { Tensor } from "../tensor/tensor.ts";
 import { launchRows } from "./rows.ts";
+import { tunedFor } from "./tuned.ts";
 
 /**
  * exp(x) normalised to sum 1 along an axis, of the shape of `x`. Entries of -inf get 0; where an axis holds
@@ -40,7 +41,13 @@ function normalise(name: string, x: Tensor, axis: number, log: boolean): Tensor<
 
 function alongRows(x: Tensor, length: number, log: boolean) {
   const rows = x.size / length;
-  const { words, groups, knobs } = launchRows(x.device, rows, length);
+  const { words, groups, knobs } = launchRows(
+    x.device,
+    rows,
+    length,
+    length % 4 === 0,
+    tunedFor(x.device).rows.softmax,
+  );
   return {
     entries: ["forward", "backward"] as const,
     params: { rows, words, inner: 1 },

@@ -25,9 +25,20 @@ export interface VectorKnobs extends KnobValues<typeof vectorKernel> {
 export interface SumsKnobs extends KnobValues<typeof sumsKernel> {
   readonly LANES: number;
 }
+/** How rows are shared out among invocations, by softmax.wgsl and norm.wgsl and what is launched like them. */
+export interface RowKnobs {
+  /** Most invocations a row. */
+  readonly LANES: number;
+  /** Words that an invocation takes before a row is spread over more of them. */
+  readonly WORDS: number;
+  /** Invocations a workgroup: short rows share one. */
+  readonly GROUP: number;
+  /** Elements of a word where rows divide into vectors. */
+  readonly WIDTH: 1 | 4;
+}
 
-/** What matrix products are made with on a device. */
-export interface ProductKnobs {
+/** What kernels are launched with on a device. */
+export interface DeviceKnobs {
   readonly tiles: {
     readonly large: TiledKnobs;
     readonly small: TiledKnobs;
@@ -42,13 +53,25 @@ export interface ProductKnobs {
   /** Where b is stored (N, K); with subgroups `sums`. */
   readonly vectorTransposed: VectorKnobs;
   readonly sums: SumsKnobs;
+  readonly rows: {
+    readonly softmax: RowKnobs;
+    readonly norm: RowKnobs;
+    readonly other: RowKnobs;
+  };
 }
 
 /** What the tuner found on an adapter; the rest is its kind's. */
-export type TunedKnobs = Partial<Omit<ProductKnobs, "tiles">> & { readonly tiles?: Partial<ProductKnobs["tiles"]> };
+export type TunedKnobs = Partial<Omit<DeviceKnobs, "tiles" | "rows">> & {
+  readonly tiles?: Partial<DeviceKnobs["tiles"]>;
+  readonly rows?: Partial<DeviceKnobs["rows"]>;
+};
+
+const GPU_ROWS: RowKnobs = { LANES: 256, WORDS: 4, GROUP: 64, WIDTH: 4 };
+/** On an emulation a barrier costs about 20 ns for each invocation, so a row gets one, which needs none. */
+const EMULATION_ROWS: RowKnobs = { LANES: 1, WORDS: 4, GROUP: 8, WIDTH: 4 };
 
 /** All of these tiles fit the 16 KiB of workgroup memory that every device has. */
-const GPU: ProductKnobs = {
+const GPU: DeviceKnobs = {
   tiles: {
     large: { WIDTH: 16, HEIGHT: 16, BLOCKS_M: 2, BLOCKS_N: 2, DEPTH: 16 },
     small: { WIDTH: 16, HEIGHT: 16, BLOCKS_M: 1, BLOCKS_N: 1, DEPTH: 16 },
@@ -61,13 +84,15 @@ const GPU: ProductKnobs = {
   vector: { WIDTH: 8, SLICES: 16 },
   vectorTransposed: { WIDTH: 4, SLICES: 16 },
   sums: { LANES: 64 },
+  rows: { softmax: GPU_ROWS, norm: GPU_ROWS, other: GPU_ROWS },
 };
 
 /** On an emulation the barrier before adding up slices would take three quarters of the time. */
-const EMULATION: ProductKnobs = {
+const EMULATION: DeviceKnobs = {
   ...GPU,
   vector: { WIDTH: 16, SLICES: 1 },
   vectorTransposed: { WIDTH: 16, SLICES: 1 },
+  rows: { softmax: EMULATION_ROWS, norm: EMULATION_ROWS, other: EMULATION_ROWS },
 };
 
 export interface TunedDevice {
@@ -84,10 +109,20 @@ export function adapterKey({ info }: Pick<TunedDevice, "info">): string {
 /** By adapter. */
 const TUNED: Readonly<Record<string, TunedKnobs>> = MEASURED;
 
+/** Knobs by device: every launch asks for them. */
+const known = new WeakMap<TunedDevice, DeviceKnobs>();
+
 /** The knobs of a device; of an adapter that was never tuned, its kind's. */
-export function tunedFor(device: TunedDevice, table: Readonly<Record<string, TunedKnobs>> = TUNED): ProductKnobs {
+export function tunedFor(device: TunedDevice, table = TUNED): DeviceKnobs {
+  if (table !== TUNED) return find(device, table);
+  const found = known.get(device) ?? find(device, table);
+  known.set(device, found);
+  return found;
+}
+
+function find(device: TunedDevice, table: Readonly<Record<string, TunedKnobs>>): DeviceKnobs {
   const base = device.software ? EMULATION : GPU;
   const own = table[adapterKey(device)];
   if (!own) return base;
-  return { ...base, ...own, tiles: { ...base.tiles, ...own.tiles } };
+  return { ...base, ...own, tiles: { ...base.tiles, ...own.tiles }, rows: { ...base.rows, ...own.rows } };
 }
