@@ -17,8 +17,14 @@ import { summarise } from "./statistics.ts";
 
 export const VOCAB = 64;
 
-export function smallModel(device: Device, kind: string, width: number, contextLength: number): LanguageModel {
-  const config = modelKind(kind).sized({ vocabSize: VOCAB, width, numLayers: 1, contextLength });
+export function smallModel(
+  device: Device,
+  kind: string,
+  width: number,
+  contextLength: number,
+  numLayers = 1,
+): LanguageModel {
+  const config = modelKind(kind).sized({ vocabSize: VOCAB, width, numLayers, contextLength });
   return createModel(device, config, { random: new Random(1) });
 }
 
@@ -47,10 +53,10 @@ export function tokenByToken(model: LanguageModel, ids: Tensor, targets: Tensor)
 export async function trainingStep(
   device: Device,
   kind: string,
-  { width, B, T }: { width: number; B: number; T: number },
+  { width, B, T, numLayers = 1 }: { width: number; B: number; T: number; numLayers?: number },
   lossOf = atOnce,
 ): Promise<TrainingStep> {
-  const model = smallModel(device, kind, width, T);
+  const model = smallModel(device, kind, width, T, numLayers);
   const optimizer = new AdamW(model.parameters(), { lr: 1e-3, maxNorm: 1 });
   const random = new Random(2);
   const ids = () =>
