@@ -14,6 +14,7 @@ import { Random } from "../src/tensor/philox.ts";
 import { streamBatches } from "../src/text/batches.ts";
 import { Trainer } from "../src/train/trainer.ts";
 import { getGpu } from "../test/support/device.ts";
+import { adapterNameOf } from "./adapter.ts";
 
 const STEPS = 1000;
 const SETTLED = 10;
@@ -50,7 +51,7 @@ const after = await memory();
 const report = {
   date: new Date().toISOString().slice(0, 10),
   command: "npm run bench:soak",
-  adapter: device.info.description,
+  adapter: adapterNameOf(device),
   software: device.software,
   steps: STEPS,
   dispatchesPerStep: trainer.dispatchesPerStep,

@@ -13,7 +13,7 @@ import { HELP, type Options, parseOptions } from "./options.ts";
 import { type Cell, isTiming, type Measurement, type Report, type TimingOptions } from "./record.ts";
 import { ensureReferences } from "./references.ts";
 import { serve } from "./serve.ts";
-import { adapterName, isEmulation, line, tables } from "./table.ts";
+import { adapterName, line, refusal, tables } from "./table.ts";
 import type { WorkloadName } from "./workloads.ts";
 
 const root = import.meta.dirname;
@@ -88,12 +88,10 @@ async function run(options: Options): Promise<void> {
   const cells: Cell[] = [];
   try {
     const page = await openPage(browser, url, new Set());
-    const adapter = (await page.evaluate(() => window.describeAdapter?.())) as string;
+    const adapter = adapterName((await page.evaluate(() => window.describeAdapter?.())) as string);
     await page.close();
-    if (process.env.OSTINATO_GPU === "hardware" && (isEmulation(adapter) || adapter === "none"))
-      throw new Error(
-        `OSTINATO_GPU=hardware: no hardware adapter was found, only ${adapterName(adapter)}; install a driver for Vulkan, Metal or Direct3D 12, or unset it`,
-      );
+    const refused = refusal(adapter, process.env.OSTINATO_GPU === "hardware");
+    if (refused) throw new Error(refused);
     const report = {
       date: new Date().toISOString(),
       command: ["npm run bench:peers --", ...process.argv.slice(3)].join(" "),
@@ -105,7 +103,7 @@ async function run(options: Options): Promise<void> {
       options: options.timing,
       sizes,
     };
-    console.log(`${report.browser}, adapter ${adapterName(adapter)}`);
+    console.log(`${report.browser}, adapter ${adapter}`);
     for (const workload of options.workloads) {
       for (const { name: peer } of options.peers) {
         const complaints = new Set<string>();

@@ -118,7 +118,14 @@ export function adapterName(adapter: string): string {
   return isEmulation(adapter) ? adapter.toUpperCase() : adapter;
 }
 
-export const isEmulation = (adapter: string): boolean => /swiftshader|llvmpipe|warp|basic render/i.test(adapter);
+/** Why a run must not begin: the machine's own GPU was asked for, and this is another adapter, or none. */
+export function refusal(adapter: string, hardware: boolean): string | null {
+  return hardware && (adapter === "none" || isEmulation(adapter))
+    ? `OSTINATO_GPU=hardware: no hardware adapter was found, only ${adapterName(adapter)}; install a driver for Vulkan, Metal or Direct3D 12, or unset it`
+    : null;
+}
+
+const isEmulation = (adapter: string): boolean => /swiftshader|llvmpipe|warp|basic render/i.test(adapter);
 
 function heading({ date, command, browser, adapter, machine, load, versions, options }: Report): string {
   const note = isEmulation(adapter)

@@ -4,7 +4,7 @@ import { compare } from "../../bench/peers/page/compare.ts";
 import type { Report, Timing } from "../../bench/peers/record.ts";
 import { attention, gptLoss, lstmLoss, wkv } from "../../bench/peers/reference/models.ts";
 import * as t from "../../bench/peers/reference/tape.ts";
-import { tables } from "../../bench/peers/table.ts";
+import { refusal, tables } from "../../bench/peers/table.ts";
 import type { Floats, GptTrain, LstmTrain, Wkv } from "../../bench/peers/workloads.ts";
 import { numbers } from "../support/reference.ts";
 
@@ -128,6 +128,12 @@ describe("the report", () => {
     expect(text).toContain("tfjs-webgpu: wrong: y, error 1.0e+0 (matmul512)");
     expect(text).toContain("adapter GOOGLE SWIFTSHADER,");
     expect(text).toContain("A CPU EMULATION");
+  });
+
+  it("is not begun on an emulation where hardware was asked for", () => {
+    expect(refusal("google swiftshader", true)).toContain("no hardware adapter was found, only GOOGLE SWIFTSHADER;");
+    expect(refusal("none", true)).toContain("only none");
+    expect([refusal("google swiftshader", false), refusal("nvidia ada", true)]).toEqual([null, null]);
   });
 
   it("says what was not measured, and why", () => {
