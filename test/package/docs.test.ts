@@ -50,8 +50,11 @@ beforeAll(async () => {
   writeFileSync(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions, include: ["*.ts"] }));
 }, PACK_TIMEOUT);
 
-test("the index names every page", () => {
-  for (const page of pages) expect(index).toContain(`](${page})`);
+test("the index names every page, and the reference shows them in its order", () => {
+  const named = [...index.matchAll(/\]\(([a-z-]+\.md)\)/g)].map(([, page]) => page as string);
+  expect([...named].sort()).toEqual([...pages].sort());
+  const { projectDocuments } = JSON.parse(readFileSync(join(DOCS, "reference/typedoc.json"), "utf8"));
+  expect(projectDocuments).toEqual(named.map((page) => `../${page}`));
 });
 
 test("every block compiles", async () => {
