@@ -4,6 +4,7 @@ import { Command, Option } from "commander";
 import type { Device } from "../src/gpu/device.ts";
 import { adapterKey, type DeviceKnobs, type TunedKnobs, tunedFor } from "../src/ops/tuned.ts";
 import { MEASURED } from "../src/ops/tunedTable.ts";
+import { ADAPTER_KINDS, openAdapter } from "./adapter.ts";
 import { findClock } from "./measure.ts";
 import { adapterName, digits, terminalTable } from "./table.ts";
 import { FAMILIES } from "./tune/families.ts";
@@ -21,9 +22,9 @@ const program = new Command("npm run tune --")
   .option("--budget <ms>", "milliseconds of samples a candidate and shape", Number, 150)
   .option("--dry", "show the tables and keep nothing", false)
   .addOption(
-    new Option("--adapter <kind>", "the CPU's emulation, or the machine's own GPU")
-      .choices(["swiftshader", "hardware"])
-      .default(process.env.OSTINATO_GPU === "hardware" ? "hardware" : "swiftshader"),
+    new Option("--adapter <kind>", "the CPU's emulation, or the machine's own GPU; fails where it is missing").choices(
+      ADAPTER_KINDS,
+    ),
   )
   .allowExcessArguments(false);
 
@@ -82,11 +83,11 @@ function namesFor(device: Device): string {
 
 try {
   program.parse(process.argv.slice(3), { from: "user" });
-  if (program.opts().adapter === "hardware") process.env.OSTINATO_GPU = "hardware";
+  const { adapter = process.env.OSTINATO_GPU === "hardware" ? "hardware" : null } = program.opts();
+  if (adapter) process.env.OSTINATO_GPU = adapter;
   // Imported here, because scripts/chrome.ts reads the variable as it loads.
   const { getGpu } = await import("../test/support/device.ts");
-  const { openDevice } = await import("../src/gpu/open.ts");
-  await tune(await openDevice({ gpu: await getGpu() }));
+  await tune(await openAdapter(await getGpu(), adapter));
 } catch (error) {
   console.error(error instanceof Error ? error.message : error);
   process.exitCode = 1;
