@@ -2,7 +2,7 @@ import { effect } from "@preact/signals-core";
 import type { Actions } from "../actions.ts";
 import type { AttentionCost, AttentionPoint } from "../protocol.ts";
 import type { State } from "../state.ts";
-import { axis, mountChart, type Picture } from "./chart.ts";
+import { axis, mountChart, type Picture, powers } from "./chart.ts";
 import { byId } from "./dom.ts";
 import { bytes, count, milliseconds } from "./format.ts";
 import { colour } from "./theme.ts";
@@ -101,10 +101,4 @@ function picture(points: readonly AttentionPoint[], { of, format, empty, base }:
       cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
     },
   };
-}
-
-function powers(base: number, low: number, high: number): number[] {
-  const first = Math.ceil(Math.log(low) / Math.log(base));
-  const last = Math.floor(Math.log(high) / Math.log(base));
-  return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => base ** (first + i));
 }

@@ -59,3 +59,10 @@ export function axis(options: uPlot.Axis): uPlot.Axis {
 /** A colour of the palette, fainter. */
 export const faint = (value: string, percent: number): string =>
   `color-mix(in srgb, ${value} ${percent}%, ${colour("--panel")})`;
+
+/** The powers of `base` from `low` to `high`: places for the numbers of a logarithmic axis. */
+export function powers(base: number, low: number, high: number): number[] {
+  const first = Math.ceil(Math.log(low) / Math.log(base));
+  const last = Math.floor(Math.log(high) / Math.log(base));
+  return Array.from({ length: Math.max(0, last - first + 1) }, (_, i) => base ** (first + i));
+}

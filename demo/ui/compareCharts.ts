@@ -1,7 +1,7 @@
 import { effect } from "@preact/signals-core";
 import type uPlot from "uplot";
 import type { Run, State } from "../state.ts";
-import { align, axis, mountChart, type Picture } from "./chart.ts";
+import { align, axis, mountChart, type Picture, powers } from "./chart.ts";
 import { byId } from "./dom.ts";
 import { bytes, count, short } from "./format.ts";
 import { colour, modelToken } from "./theme.ts";
@@ -113,6 +113,7 @@ function picture(runs: readonly Run[], { points, empty, x, y }: Duel): Picture {
           label: y.label,
           size: y.log ? 62 : 44,
           space: 28,
+          ...(y.log && { splits: (_, __, low, high) => powers(8, low, high), filter: (_, splits) => splits }),
           values: (_, ticks) => ticks.map((tick) => (tick === null ? "" : y.format(tick))),
         }),
       ],

@@ -69,8 +69,11 @@ function row(run: Run, state: State, actions: Actions): HTMLTableRowElement {
       if (held) rename.focus();
       if (keep) void actions.renameRun(run, field.value.trim() === size ? "" : field.value);
     };
-    field.addEventListener("keydown", ({ key }) => {
-      if (key === "Enter" || key === "Escape") end(key === "Enter");
+    field.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== "Escape") return;
+      // The button has the focus again before the key is up, and would be pressed by it.
+      event.preventDefault();
+      end(event.key === "Enter");
     });
     field.addEventListener("blur", () => end(true));
     called.replaceWith(field);

@@ -49,6 +49,12 @@ test("a run outlives its page, and goes on exactly as if it had never been left"
   await unbroken.page.click("#train");
   await unbroken.until("#status", (now) => now.startsWith("Paused"), PATIENCE);
   const paused = await unbroken.text("#progress-step");
+  await unbroken.fill("#length", "4");
+  await unbroken.enabled("#generate", PATIENCE);
+  await unbroken.page.click("#generate");
+  await unbroken.enabled("#keep-state", PATIENCE);
+  await unbroken.page.click("#keep-state");
+  await unbroken.until("#status", (now) => /^The state after 6 characters is kept/.test(now), PATIENCE);
   await unbroken.page.close();
 
   const again = await visit(demo, demo.url + LINK);
@@ -56,6 +62,11 @@ test("a run outlives its page, and goes on exactly as if it had never been left"
   await until("#status", (now) => now.startsWith("Your latest run is here again"), PATIENCE);
   expect(await text("#progress-step")).toBe(paused);
   expect(await rows(again)).toHaveLength(2);
+  expect(await text("#branch-help")).toMatch(/of the state that is kept after 6 characters/);
+  await again.fill("#length", "4");
+  await enabled("#branch", PATIENCE);
+  await page.click("#branch");
+  await until("#branch-1", (now) => now !== "", PATIENCE);
   await enabled("#stop");
   await page.click("#stop"); // it says Resume
   await complete(again);
@@ -66,14 +77,18 @@ test("a run outlives its page, and goes on exactly as if it had never been left"
   expect(broken?.heldOut.map(({ loss }) => loss)).toEqual(whole?.heldOut.map(({ loss }) => loss));
   expect(broken?.samples).toEqual(whole?.samples);
 
-  // The older one can be taken up too, and removed for good.
-  await page.click("#runs tr:last-child .tools button:nth-child(2)");
+  // The older one can be called by a name and taken up too, the newer be removed for good.
+  await page.click('#runs tr:last-child button[aria-label^="Rename"]');
+  await page.keyboard.type("whole");
+  await page.keyboard.press("Enter");
+  expect(await page.evaluate(() => document.activeElement?.ariaLabel)).toBe("Rename: whole, step 40");
+  await page.click('#runs tr:last-child button[aria-label="Open: whole, step 40"]');
   await until("#status", (now) => now.startsWith("The run is open again at step 40"), PATIENCE);
-  for (const _ of "12") await page.click("#runs tr:first-child .tools button:nth-child(4)");
+  for (const _ of "12") await page.click("#runs tr:first-child .tools button:last-child");
   await until("#status", (now) => now === "The run is removed.");
   await page.reload();
   await until("#status", (now) => now.startsWith("Your latest run is here again"), PATIENCE);
-  expect(await rows(again)).toHaveLength(1);
+  expect(await rows(again)).toEqual([expect.stringMatching(/^whole/)]);
   expect(again.errors).toEqual([]);
   await page.close();
 });

@@ -157,7 +157,7 @@ test("a visitor sees what was likely, branches, looks inside, checks the GPU; ax
   await page.close();
 });
 
-test("with keys alone; no task of the page holds its main thread for 50 ms; a loss while it writes costs nothing", {
+test("with keys alone; no task of the page holds its main thread for 50 ms, and nothing jumps; a loss while it writes costs nothing", {
   timeout: 4 * PATIENCE,
 }, async () => {
   const visitor = await visit(demo, demo.url + link("transformer", 2000));
@@ -197,6 +197,7 @@ test("with keys alone; no task of the page holds its main thread for 50 ms; a lo
   await page.keyboard.press("Enter");
   await page.keyboard.up("Control");
   await until("#answer", (now) => now.length > 20, PATIENCE);
+  expect(await visitor.shifted()).toBeLessThan(0.005);
 
   // The GPU is lost while the model writes.
   const session = await demo.browser.target().createCDPSession();

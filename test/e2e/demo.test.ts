@@ -48,6 +48,12 @@ async function ask({ page, fill, enabled, text }: Visit, prompt: string): Promis
   return text("#answer");
 }
 
+/** Of a line such as "8,136 parameters, 1.2 MB of GPU memory". */
+function bytesIn(line: string): number {
+  const [, figure = "", unit = ""] = /([\d.,]+) ([KMG]?B)\b/.exec(line) ?? [];
+  return Number(figure.replace(",", "")) * 1024 ** ["B", "KB", "MB", "GB"].indexOf(unit);
+}
+
 const stepOf = (line: string): number => Number(/Step ([\d,]+)/.exec(line)?.[1]?.replace(",", "") ?? 0);
 
 test("a visitor trains, watches, talks, saves, comes back and goes on", { timeout: 3 * PATIENCE }, async () => {
@@ -129,8 +135,12 @@ test("a Transformer and an RWKV learn the same text and answer; their curves sta
     await fill("#steps", "30");
     expect(await page.$eval("#context", (field) => (field as HTMLInputElement).disabled)).toBe(model === "rwkv7");
     await enabled("#train");
+    const planned = bytesIn(await text("#plan"));
     await page.click("#train");
     await until("#status", (now) => now.startsWith("The run is complete"), PATIENCE);
+    const taken = bytesIn(await text("#meter-memoryBytes"));
+    expect(taken / planned, `${model}: ${taken} bytes of ${planned}`).toBeGreaterThan(0.5);
+    expect(taken / planned, `${model}: ${taken} bytes of ${planned}`).toBeLessThan(2);
     expect(Number(await text("#read-held")), model).toBeLessThan(untrained - 0.4);
     await ask(visitor, "Ma");
     expect(await text("#status"), model).toMatch(/^The run is complete/);
