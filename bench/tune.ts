@@ -61,6 +61,7 @@ async function tune(device: Device): Promise<void> {
   const table: Record<string, TunedKnobs> = { ...MEASURED };
   let entry: TunedKnobs = table[key] ?? {};
   let knobs: DeviceKnobs = tunedFor(device);
+  let kept = 0;
   for (const family of families) {
     const search = await searchFamily(device, family, knobs, clock, { budgetMs: budget, samples: 50 }, progress);
     if (process.stderr.isTTY) process.stderr.write("\r\x1b[2K");
@@ -68,11 +69,13 @@ async function tune(device: Device): Promise<void> {
     if (search.winner === null) continue;
     entry = family.store(search.winner, entry);
     table[key] = entry;
+    kept++;
     knobs = tunedFor(device, table);
     // At once: a search takes minutes, and the next may be interrupted.
     if (!dry) writeFileSync(TABLE_FILE, tableText(table));
   }
-  console.log(dry ? "\nnothing kept" : `\n${TABLE_FILE}`);
+  const file = dry ? "nothing is written" : TABLE_FILE;
+  console.log(kept > 0 ? `\n${file}` : "\nnothing was clearly faster each time: the table stays as it is");
 }
 
 function namesFor(device: Device): string {
