@@ -51,7 +51,7 @@ beforeAll(async () => {
 }, PACK_TIMEOUT);
 
 test("the index names every page, and the reference shows them in its order", () => {
-  const named = [...index.matchAll(/\]\(([a-z-]+\.md)\)/g)].map(([, page]) => page as string);
+  const named = [...index.matchAll(/^\d+\. \[.*?\]\(([a-z-]+\.md)\)/gm)].map(([, page]) => page as string);
   expect([...named].sort()).toEqual([...pages].sort());
   const { projectDocuments } = JSON.parse(readFileSync(join(DOCS, "reference/typedoc.json"), "utf8"));
   expect(projectDocuments).toEqual(named.map((page) => `../${page}`));
