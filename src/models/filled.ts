@@ -4,8 +4,8 @@ import type { Module, StateDict } from "../nn/module.ts";
 /** How a model is kept on the device. */
 export interface WeightOptions {
   /**
-   * "f16": weight matrices as halves, in half the memory, for generation only, as after `half()`. They are halved one by one
-   * on their way to the device, or go there as they are if the file has them so. Default "f32".
+   * "f16": weight matrices as halves, in half the memory, as after `half()`: for generation, and for tuning states. They are
+   * halved one by one on their way to the device, or go there as they are if the file has them so. Default "f32".
    */
   readonly weights?: "f16" | "f32" | undefined;
 }

@@ -90,8 +90,8 @@ export abstract class Module {
 
   /**
    * Stores the weight matrices as halves (f16), in half the memory, here and below: for generation on any device, with f32
-   * arithmetic. There is no way back, and no training, but values may still be loaded, and are read as f32. Make decoders and
-   * captured plans afterwards.
+   * arithmetic. There is no way back, and its parameters are not trained any more, though gradients still go through them to
+   * what comes before. Values may be loaded, and are read as f32. Make decoders and captured plans afterwards.
    */
   half(): this {
     let device: Device | null = null;

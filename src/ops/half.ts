@@ -39,11 +39,11 @@ export function fullOf<T extends Tensor>(x: T): T | Tensor<"f32"> {
   return x.half ? toFull(x) : x;
 }
 
-/** Refuses to differentiate through a weight that is stored as halves. */
+/** Refuses a gradient of a weight that is stored as halves, and of `others` where the operation has none beside halves. */
 export function checkHalfWeight(op: string, weight: Tensor, ...others: readonly (Tensor | null | undefined)[]): void {
   if (!weight.half || !gradEnabled()) return;
   if (![weight, ...others].some((input) => input?.requiresGrad)) return;
   throw new ValueError(
-    `${op}: the weight ${show(weight.shape)} is stored as f16, through which no gradient goes; train with f32 weights, or run it inside noGrad`,
+    `${op}: the weight ${show(weight.shape)} is stored as f16, and has no gradient here; train with f32 weights, or run it inside noGrad`,
   );
 }

@@ -22,9 +22,9 @@ const READ_FROM_RESULT = new Set<FusedActivation>(["relu", "tanh", "sigmoid"]);
 
 /**
  * activation(x weight^T + bias): [..., in] -> [..., out].
- * @param weight [out, in], as PyTorch stores it; may be stored as halves (`toHalf`), without a gradient then
+ * @param weight [out, in], as PyTorch stores it; may be stored as halves (`toHalf`), without a gradient of its own then
  * @param bias [out]
- * @throws ShapeError if the sizes do not fit; ValueError if a gradient is wanted through halves
+ * @throws ShapeError if the sizes do not fit; ValueError if a gradient of halves is wanted
  */
 export function linear(
   x: Tensor,
@@ -62,7 +62,7 @@ function check(x: Tensor, weight: Tensor, bias: Tensor | null): void {
   checkFloats("linear", x);
   checkWeight("linear", weight);
   if (bias) checkFloats("linear", bias);
-  checkHalfWeight("linear", weight, x, bias);
+  checkHalfWeight("linear", weight);
   if (weight.shape.length !== 2) throw new ShapeError(`linear: weight is ${show(weight.shape)}; it must be [out, in]`);
   const [outSize, inSize] = weight.shape;
   if (x.shape.at(-1) !== inSize) {

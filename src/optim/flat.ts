@@ -53,7 +53,7 @@ export function flatten(device: Device, groups: readonly (readonly Tensor<"f32">
       parameter.check("optimizer", true);
       if (parameter.half)
         throw new ValueError(
-          `optimizer: the tensor ${show(parameter.shape)} is stored as f16, through which no gradient goes; train a model that was opened or made with f32 weights`,
+          `optimizer: the tensor ${show(parameter.shape)} is stored as f16, which gets no gradient; train a model that was opened or made with f32 weights`,
         );
       const room = Math.ceil(parameter.size / BLOCK) * BLOCK;
       if (size + room > capacity) close();

@@ -1,4 +1,5 @@
 import { beforeAll, describe, expect, test } from "vitest";
+import { backward } from "../../src/autograd/backward.ts";
 import { noGrad } from "../../src/autograd/mode.ts";
 import type { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
@@ -11,11 +12,13 @@ import { toFull, toHalf } from "../../src/ops/half.ts";
 import { linear } from "../../src/ops/linear.ts";
 import { matmul } from "../../src/ops/matmul.ts";
 import { packStep } from "../../src/ops/rnn/step.ts";
+import { mapRows } from "../../src/ops/wkv/lowRank.ts";
 import { AdamW } from "../../src/optim/adam.ts";
 import { ones, tensor } from "../../src/tensor/create.ts";
 import { narrowHalf, packHalves, widenHalf } from "../../src/tensor/half.ts";
 import { Random } from "../../src/tensor/philox.ts";
 import { scope } from "../../src/tensor/scope.ts";
+import type { Tensor } from "../../src/tensor/tensor.ts";
 import { expectClose } from "../support/close.ts";
 import { getGpu } from "../support/device.ts";
 import { feed, spreadWeights } from "../support/language.ts";
@@ -65,6 +68,30 @@ test.each([1, 3, 8, 65])("a table of halves with rows of %i", async (channels) =
   expect([...y]).toEqual(want);
 });
 
+test.each([
+  [3, 5, 7],
+  [17, 8, 12],
+  [65, 33, 16],
+])("gradients of %i rows go through halves of %i by %i", async (rows, inner, outer) => {
+  const random = new Random(4);
+  const draw = (...shape: number[]) =>
+    tensor(device, random.fillUniform(new Float32Array(shape.reduce((a, b) => a * b)), -1, 1), shape);
+  const [x, bias, dy] = [draw(rows, inner), draw(outer), draw(rows, outer)];
+  x.requiresGrad = true;
+  bias.requiresGrad = true;
+  const [weight, turned] = [toHalf(draw(outer, inner)), toHalf(draw(inner, outer))];
+  const gradients = async (w: Tensor, t: Tensor) => {
+    for (const leaf of [x, bias]) leaf.gradValid = false;
+    scope(() => {
+      backward(linear(x, w, bias, { activation: "tanh" }), dy);
+      backward(matmul(x, t), dy);
+      backward(mapRows(x, t, { offset: bias, activation: "sigmoid" }), dy);
+    });
+    return [[...(await x.grad!.data())], [...(await bias.grad!.data())]].flat();
+  };
+  expectClose(await gradients(weight, turned), await gradients(toFull(weight), toFull(turned)), { atol: 1e-5 });
+});
+
 test("what halves cannot do is refused", () => {
   const weight = toHalf(ones(device, [4, 3]));
   const x = ones(device, [2, 3]);
@@ -76,12 +103,14 @@ test("what halves cannot do is refused", () => {
   expect(() => toFull(x)).toThrow("toFull: the tensor [2, 3] is not stored as f16; use it as it is");
   expect(() => new AdamW([weight], { lr: 1 })).toThrow("optimizer: the tensor [4, 3] is stored as f16");
   x.requiresGrad = true;
-  expect(() => linear(x, weight)).toThrow(
-    "linear: the weight [4, 3] is stored as f16, through which no gradient goes; train with f32 weights, or run it inside noGrad",
-  );
-  expect(() => matmul(x, weight, { transposeB: true })).toThrow("matmul: the weight [4, 3] is stored as f16");
-  expect(noGrad(() => linear(x, weight)).shape).toEqual([2, 4]);
+  expect(() => matmul(x, weight, { transposeA: true, transposeB: true })).toThrow("matmul: the weight [4, 3] is");
   weight.requiresGrad = true;
+  expect(() => linear(x, weight)).toThrow(
+    "linear: the weight [4, 3] is stored as f16, and has no gradient here; train with f32 weights, or run it inside noGrad",
+  );
+  expect(() => mapRows(x, toHalf(ones(device, [3, 4])))).not.toThrow();
+  expect(() => mapRows(ones(device, [2, 4]), weight)).toThrow("mapRows: the weight [4, 3] is stored as f16");
+  expect(noGrad(() => linear(x, weight)).shape).toEqual([2, 4]);
   expect(() => embedding(weight, tensor(device, [0], [1], "u32"))).toThrow("embedding: the weight [4, 3] is stored");
 });
 

@@ -100,7 +100,7 @@ test("a checkpoint of halves has them as F16 and comes back bit for bit; it cann
   const text = await encodeSource("the rain in spain stays mainly in the plain. ".repeat(20), "bytes");
   const before = device.stats.memory.live;
   expect(() => new TrainingRun(model, text, { batchSize: 2, seqLength: 8 })).toThrow(
-    "optimizer: the tensor [256, 64] is stored as f16, through which no gradient goes; train a model that was opened or made with f32 weights",
+    "optimizer: the tensor [256, 64] is stored as f16, which gets no gradient; train a model that was opened or made with f32 weights",
   );
   expect(device.stats.memory.live).toBe(before);
   model.dispose();

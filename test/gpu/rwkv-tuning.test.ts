@@ -72,6 +72,13 @@ describe.each(["4", "5.2", "6", "7"])("RWKV-%s, loaded", (version) => {
     session.dispose();
     tuned.dispose();
 
+    // Over weights in half the memory, too.
+    const halved = rwkvFromCheckpoint(device, file, undefined, { weights: "f16" });
+    using over = new StateTunedRwkv(halved);
+    const again = await train(over, language(3), 0.1, 20);
+    expect(again.last).toBeLessThan(0.8 * again.first);
+    halved.dispose();
+
     const weights = await train(model, language(3), 0.01, 20);
     expect(weights.last).toBeLessThan(0.5 * weights.first);
     model.dispose();

@@ -5,6 +5,7 @@ import { show } from "../../tensor/shape.ts";
 import type { Tensor } from "../../tensor/tensor.ts";
 import { checkFloats } from "../check.ts";
 import { columnSums } from "../columns.ts";
+import { checkHalfWeight } from "../half.ts";
 import { placeOf } from "../place.ts";
 import { product } from "../product.ts";
 import { slopeTimes } from "../unary.ts";
@@ -18,7 +19,7 @@ export interface MapOptions {
 /**
  * activation(x weight + offset) in one launch: half of a low-rank map, as RWKV stores its matrices.
  * @param x [..., K]
- * @param weight [K, C], in by out; may be stored as halves where no gradient is wanted
+ * @param weight [K, C], in by out; may be stored as halves, without a gradient of its own then
  * @throws ShapeError naming the tensor that does not fit
  */
 export function mapRows(
@@ -27,6 +28,7 @@ export function mapRows(
   { offset = null, activation = null }: MapOptions = {},
 ): Tensor<"f32"> {
   checkFloats("mapRows", x, ...(offset ? [offset] : []));
+  checkHalfWeight("mapRows", weight);
   const [K = 0, N = 0] = weight.shape;
   if (weight.shape.length !== 2 || x.shape.at(-1) !== K) {
     throw new ShapeError(
