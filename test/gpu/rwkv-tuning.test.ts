@@ -72,15 +72,17 @@ describe.each(["4", "5.2", "6", "7"])("RWKV-%s, loaded", (version) => {
     session.dispose();
     tuned.dispose();
 
-    // Over weights in half the memory, too.
-    const halved = rwkvFromCheckpoint(device, file, undefined, { weights: "f16" });
-    using over = new StateTunedRwkv(halved);
-    const again = await train(over, language(3), 0.1, 20);
-    expect(again.last).toBeLessThan(0.8 * again.first);
-    halved.dispose();
-
     const weights = await train(model, language(3), 0.01, 20);
     expect(weights.last).toBeLessThan(0.5 * weights.first);
     model.dispose();
   });
+});
+
+test("states are tuned over weights stored as halves", async () => {
+  const model = rwkvFromCheckpoint(device, await checkpoint("7"), undefined, { weights: "f16" });
+  const tuned = new StateTunedRwkv(model);
+  const states = await train(tuned, language(3), 0.1, 20);
+  expect(states.last).toBeLessThan(0.8 * states.first);
+  tuned.dispose();
+  model.dispose();
 });
