@@ -1,14 +1,16 @@
 // Rows of a table by id, y[n] = weight[ids[n]], and the gradient dweight[v] = sum of dy[n] over the n with ids[n] = v.
 // An id outside [0, V) gives a row of NaN, because zeros would hide the mistake.
-// The gradient reads dy once and needs no atomics, so it repeats bit by bit. `rank` sorts the positions by id, equal ids by
-// position: each counts those before it, N / 4 comparisons of vectors an invocation. `sum` adds up stretches of SPAN
+// The gradient needs no atomics, so it repeats bit by bit. Where both table and text are small, one launch is quickest:
+// `backward` gives every word of the table an invocation, which looks through all ids. Otherwise dy is read once, in three:
+// `rank` sorts the positions by id, equal ids by position: each counts those before it, N / 4 comparisons of vectors an invocation. `sum` adds up stretches of SPAN
 // neighbours in that order, whatever their ids, so a frequent id takes many invocations; where it goes on from one stretch to
 // the next, both leave their shares, and `join` adds these. dweight must hold zeros (or what to add to) before.
 // Shapes: V rows of C elements, N ids, P = ceil(N / SPAN); a word is one element, or four where C allows vec4f.
-// Dispatch: `forward` ceil(N * C / BLOCK), in words; `rank` ceil(N / BLOCK); `sum` and `join` ceil(P * C / BLOCK), in words.
+// Dispatch: `forward` ceil(N * C / BLOCK) and `backward` ceil(V * C / BLOCK), in words; `rank` ceil(N / BLOCK); `sum` and `join` ceil(P * C / BLOCK), in words.
 
 alias word = vec4f;            // or f32
 override BLOCK: u32 = 64u;     // invocations a workgroup
+override ADD: bool = false;    // `backward`: dweight += instead of =
 const SPAN: u32 = 16u;         // neighbours in the order that an invocation adds up
 
 struct Params {
@@ -60,6 +62,35 @@ fn forward(
     let known = id >= 0 && id < i32(params.vocabulary);
     let row = u32(select(0, id, known));
     y[i] = select(word(not_a_number(n)), weight[row * params.words + i % params.words], known);
+  }
+}
+
+@compute @workgroup_size(BLOCK)
+fn backward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_index) lane: u32,
+) {
+  let i = (group.x + group.y * groups.x) * BLOCK + lane;
+  let v = i / params.words;
+  if (v < params.vocabulary) {
+    var total = word(0.0);
+    if (ADD) {
+      total = dweight[i];
+    }
+    if (i32(v) != params.padding) {
+      for (var q = 0u; q * 4u < params.positions; q++) {
+        let four = quads[q] == vec4i(i32(v));
+        if (any(four)) {
+          for (var k = 0u; k < min(4u, params.positions - q * 4u); k++) {
+            if (four[k]) {
+              total += dy[(q * 4u + k) * params.words + i % params.words];
+            }
+          }
+        }
+      }
+    }
+    dweight[i] = total;
   }
 }
 

@@ -14,6 +14,11 @@ export interface EmbeddingOptions {
   readonly paddingIdx?: number;
 }
 
+/** Comparisons of an id with a row of the table, up to which one launch that does them all is quicker than three that sort. */
+const FEW_COMPARISONS = 2 ** 18;
+/** Rows a position, up to which that launch does not waste most of its invocations. */
+const FEW_ROWS = 2;
+
 /** Neighbours in the order of ids that an invocation adds up, SPAN of the kernel. */
 const SPAN = 16;
 
@@ -49,8 +54,17 @@ export function embedding(weight: Tensor, ids: Tensor, options: EmbeddingOptions
     if (!dy) return [null];
     const into = sink.into(0);
     const dweight = into?.grad ?? empty(device, [vocabulary, channels]);
-    if (!into?.accumulate) fill(dweight, 0);
-    scatter(ids!, dy, dweight, params, knobs);
+    const accumulate = into?.accumulate ?? false;
+    if (vocabulary * params.positions <= FEW_COMPARISONS && vocabulary <= FEW_ROWS * params.positions) {
+      const groups = [Math.ceil((vocabulary * words) / 64)] as const;
+      device.dispatch(embeddingKernel, "backward", { quads: ids!, dy, dweight }, params, groups, {
+        ...knobs,
+        ADD: accumulate,
+      });
+    } else {
+      if (!accumulate) fill(dweight, 0);
+      scatter(ids!, dy, dweight, params, knobs);
+    }
     return [into ? null : dweight];
   });
   return y;

@@ -107,11 +107,14 @@ export const products: readonly Check[] = [
     () => (x, w, b) => linear(x!, w!, b!, { activation: "geluTanh" }),
     (x, w, b) => broadcast((y, b) => gelu(y! + b!), product(x!, w!, true), b!),
   ),
-  // Ids that fit one stretch of the gradient's order, and some that go on through several.
-  ...[ids, Array.from({ length: 50 }, (_, n) => (n % 3 === 0 ? 4 : 1))].map((ids) =>
+  // A table for one launch of the gradient, and one for three, with ids that go on through several stretches of their order.
+  ...[
+    { rows: 7, ids },
+    { rows: 101, ids: Array.from({ length: 50 }, (_, n) => (n % 3 === 0 ? 4 : 1)) },
+  ].map(({ rows, ids }) =>
     differentiated(
-      `embedding, ${ids.length} ids`,
-      [numbers([7, 5], -1, 1, 1)],
+      `embedding, ${rows} rows`,
+      [numbers([rows, 5], -1, 1, 1)],
       (device) => (w) => embedding(w!, tensor(device, ids, [2, ids.length / 2], "u32")),
       (w) =>
         ref(
