@@ -1,18 +1,18 @@
 // What a register tile of a matrix product reaches at its best: every size is ideal, no edge is looked for, nothing is
-// fetched from beyond the nearest cache, and nothing is stored until the end. Products are measured against it.
-// `direct` multiplies panels in storage that stay in a cache, 8 x 4 results an invocation; `staged` panels in workgroup
-// memory, 8 x 8 results. Both go through K = 64 again and again.
-// Shapes: a 32 rows (128 in `staged`) and b 32 columns (128) of 64 numbers along K; y 32 x 32 (128 x 128) a workgroup.
-// Dispatch: any number of workgroups, each the same work. FLOPs: 2 * 32 * 32 * 64 * loops (2 * 128 * 128 * 64 * loops).
+// fetched from beyond the nearest cache, and nothing is stored until the end. Products are measured against the fastest.
+// `directRxC` multiplies panels in storage that stay in a cache, R rows x C columns an invocation; `staged` panels in workgroup
+// memory, 8 x 8 results. All go through K = 64 again and again.
+// Shapes: with R x C, a has 4 R rows and b 8 C columns of 64 numbers along K, y 4 R x 8 C a workgroup; `staged` 128 x 128.
+// Dispatch: any number of workgroups, each the same work. FLOPs: 2 * rows * columns of y * 64 * loops.
 
 struct Params {
   loops: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> a: array<vec4f>;       // `direct`: (32, 64); `staged`: (64, 128)
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;       // `direct`: (64, 32); `staged`: (64, 128)
-@group(0) @binding(3) var<storage, read_write> y: array<vec4f>; // (workgroups, 32, 32) or (workgroups, 128, 128)
+@group(0) @binding(1) var<storage, read> a: array<vec4f>;       // (rows, 64); `staged`: (64, 128)
+@group(0) @binding(2) var<storage, read> b: array<vec4f>;       // (64, columns)
+@group(0) @binding(3) var<storage, read_write> y: array<vec4f>; // (workgroups, rows, columns)
 
 var<workgroup> tile_a: array<vec4f, 512>; // (16, 32) vectors
 var<workgroup> tile_b: array<vec4f, 512>;
@@ -22,61 +22,220 @@ fn multiply(c: vec4f, a: vec4f, b: mat4x4f) -> vec4f {
   return c + a.x * b[0] + a.y * b[1] + a.z * b[2] + a.w * b[3];
 }
 
+// The same for four rows of c and of a.
+fn multiply_rows(c: mat4x4f, a: mat4x4f, b: mat4x4f) -> mat4x4f {
+  return mat4x4f(multiply(c[0], a[0], b), multiply(c[1], a[1], b), multiply(c[2], a[2], b), multiply(c[3], a[3], b));
+}
+
+// Four elements along K of four rows of a.
+fn rows_a(p: u32) -> mat4x4f {
+  return mat4x4f(a[p], a[p + 16u], a[p + 32u], a[p + 48u]);
+}
+
+// Four rows of b of so many vectors, one vector of each.
+fn rows_b(q: u32, pitch: u32) -> mat4x4f {
+  return mat4x4f(b[q], b[q + pitch], b[q + 2u * pitch], b[q + 3u * pitch]);
+}
+
+// Four rows of y of so many vectors, one vector of each.
+fn put(at: u32, pitch: u32, rows: mat4x4f) {
+  y[at] = rows[0];
+  y[at + pitch] = rows[1];
+  y[at + 2u * pitch] = rows[2];
+  y[at + 3u * pitch] = rows[3];
+}
+
 @compute @workgroup_size(8, 4)
-fn direct(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
-  var c0 = vec4f();
-  var c1 = vec4f();
-  var c2 = vec4f();
-  var c3 = vec4f();
-  var c4 = vec4f();
-  var c5 = vec4f();
-  var c6 = vec4f();
-  var c7 = vec4f();
+fn direct4x8(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
+  var c00 = mat4x4f();
+  var c01 = mat4x4f();
+  for (var i = 0u; i < params.loops; i++) {
+    var p = local.y * 64u;
+    var q = local.x;
+    for (var k = 0u; k < 16u; k++) {
+      let b0 = rows_b(q, 16u);
+      let b1 = rows_b(q + 8u, 16u);
+      let a0 = rows_a(p);
+      c00 = multiply_rows(c00, a0, b0);
+      c01 = multiply_rows(c01, a0, b1);
+      p += 1u;
+      q += 64u;
+    }
+  }
+  let at = (group.x * 4u + local.y) * 64u + local.x;
+  put(at, 16u, c00);
+  put(at + 8u, 16u, c01);
+}
+
+@compute @workgroup_size(8, 4)
+fn direct8x4(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
+  var c0 = mat4x4f();
+  var c1 = mat4x4f();
   for (var i = 0u; i < params.loops; i++) {
     var p = local.y * 128u;
     var q = local.x;
     for (var k = 0u; k < 16u; k++) {
-      let right = mat4x4f(b[q], b[q + 8u], b[q + 16u], b[q + 24u]);
-      c0 = multiply(c0, a[p], right);
-      c1 = multiply(c1, a[p + 16u], right);
-      c2 = multiply(c2, a[p + 32u], right);
-      c3 = multiply(c3, a[p + 48u], right);
-      c4 = multiply(c4, a[p + 64u], right);
-      c5 = multiply(c5, a[p + 80u], right);
-      c6 = multiply(c6, a[p + 96u], right);
-      c7 = multiply(c7, a[p + 112u], right);
+      let b0 = rows_b(q, 8u);
+      let a0 = rows_a(p);
+      c0 = multiply_rows(c0, a0, b0);
+      let a1 = rows_a(p + 64u);
+      c1 = multiply_rows(c1, a1, b0);
       p += 1u;
       q += 32u;
     }
   }
-  let at = (group.x * 32u + local.y * 8u) * 8u + local.x;
-  y[at] = c0;
-  y[at + 8u] = c1;
-  y[at + 16u] = c2;
-  y[at + 24u] = c3;
-  y[at + 32u] = c4;
-  y[at + 40u] = c5;
-  y[at + 48u] = c6;
-  y[at + 56u] = c7;
+  let at = (group.x * 4u + local.y) * 64u + local.x;
+  put(at, 8u, c0);
+  put(at + 32u, 8u, c1);
 }
 
-// c + the product of a column and a row, whose four rows are the columns of the matrix.
+@compute @workgroup_size(8, 4)
+fn direct8x8(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
+  var c00 = mat4x4f();
+  var c01 = mat4x4f();
+  var c10 = mat4x4f();
+  var c11 = mat4x4f();
+  for (var i = 0u; i < params.loops; i++) {
+    var p = local.y * 128u;
+    var q = local.x;
+    for (var k = 0u; k < 16u; k++) {
+      let b0 = rows_b(q, 16u);
+      let b1 = rows_b(q + 8u, 16u);
+      let a0 = rows_a(p);
+      c00 = multiply_rows(c00, a0, b0);
+      c01 = multiply_rows(c01, a0, b1);
+      let a1 = rows_a(p + 64u);
+      c10 = multiply_rows(c10, a1, b0);
+      c11 = multiply_rows(c11, a1, b1);
+      p += 1u;
+      q += 64u;
+    }
+  }
+  let at = (group.x * 4u + local.y) * 128u + local.x;
+  put(at, 16u, c00);
+  put(at + 8u, 16u, c01);
+  put(at + 64u, 16u, c10);
+  put(at + 72u, 16u, c11);
+}
+
+@compute @workgroup_size(8, 4)
+fn direct16x8(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
+  var c00 = mat4x4f();
+  var c01 = mat4x4f();
+  var c10 = mat4x4f();
+  var c11 = mat4x4f();
+  var c20 = mat4x4f();
+  var c21 = mat4x4f();
+  var c30 = mat4x4f();
+  var c31 = mat4x4f();
+  for (var i = 0u; i < params.loops; i++) {
+    var p = local.y * 256u;
+    var q = local.x;
+    for (var k = 0u; k < 16u; k++) {
+      let b0 = rows_b(q, 16u);
+      let b1 = rows_b(q + 8u, 16u);
+      let a0 = rows_a(p);
+      c00 = multiply_rows(c00, a0, b0);
+      c01 = multiply_rows(c01, a0, b1);
+      let a1 = rows_a(p + 64u);
+      c10 = multiply_rows(c10, a1, b0);
+      c11 = multiply_rows(c11, a1, b1);
+      let a2 = rows_a(p + 128u);
+      c20 = multiply_rows(c20, a2, b0);
+      c21 = multiply_rows(c21, a2, b1);
+      let a3 = rows_a(p + 192u);
+      c30 = multiply_rows(c30, a3, b0);
+      c31 = multiply_rows(c31, a3, b1);
+      p += 1u;
+      q += 64u;
+    }
+  }
+  let at = (group.x * 4u + local.y) * 256u + local.x;
+  put(at, 16u, c00);
+  put(at + 8u, 16u, c01);
+  put(at + 64u, 16u, c10);
+  put(at + 72u, 16u, c11);
+  put(at + 128u, 16u, c20);
+  put(at + 136u, 16u, c21);
+  put(at + 192u, 16u, c30);
+  put(at + 200u, 16u, c31);
+}
+
+@compute @workgroup_size(8, 4)
+fn direct32x8(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_id) local: vec3u) {
+  var c00 = mat4x4f();
+  var c01 = mat4x4f();
+  var c10 = mat4x4f();
+  var c11 = mat4x4f();
+  var c20 = mat4x4f();
+  var c21 = mat4x4f();
+  var c30 = mat4x4f();
+  var c31 = mat4x4f();
+  var c40 = mat4x4f();
+  var c41 = mat4x4f();
+  var c50 = mat4x4f();
+  var c51 = mat4x4f();
+  var c60 = mat4x4f();
+  var c61 = mat4x4f();
+  var c70 = mat4x4f();
+  var c71 = mat4x4f();
+  for (var i = 0u; i < params.loops; i++) {
+    var p = local.y * 512u;
+    var q = local.x;
+    for (var k = 0u; k < 16u; k++) {
+      let b0 = rows_b(q, 16u);
+      let b1 = rows_b(q + 8u, 16u);
+      let a0 = rows_a(p);
+      c00 = multiply_rows(c00, a0, b0);
+      c01 = multiply_rows(c01, a0, b1);
+      let a1 = rows_a(p + 64u);
+      c10 = multiply_rows(c10, a1, b0);
+      c11 = multiply_rows(c11, a1, b1);
+      let a2 = rows_a(p + 128u);
+      c20 = multiply_rows(c20, a2, b0);
+      c21 = multiply_rows(c21, a2, b1);
+      let a3 = rows_a(p + 192u);
+      c30 = multiply_rows(c30, a3, b0);
+      c31 = multiply_rows(c31, a3, b1);
+      let a4 = rows_a(p + 256u);
+      c40 = multiply_rows(c40, a4, b0);
+      c41 = multiply_rows(c41, a4, b1);
+      let a5 = rows_a(p + 320u);
+      c50 = multiply_rows(c50, a5, b0);
+      c51 = multiply_rows(c51, a5, b1);
+      let a6 = rows_a(p + 384u);
+      c60 = multiply_rows(c60, a6, b0);
+      c61 = multiply_rows(c61, a6, b1);
+      let a7 = rows_a(p + 448u);
+      c70 = multiply_rows(c70, a7, b0);
+      c71 = multiply_rows(c71, a7, b1);
+      p += 1u;
+      q += 64u;
+    }
+  }
+  let at = (group.x * 4u + local.y) * 512u + local.x;
+  put(at, 16u, c00);
+  put(at + 8u, 16u, c01);
+  put(at + 64u, 16u, c10);
+  put(at + 72u, 16u, c11);
+  put(at + 128u, 16u, c20);
+  put(at + 136u, 16u, c21);
+  put(at + 192u, 16u, c30);
+  put(at + 200u, 16u, c31);
+  put(at + 256u, 16u, c40);
+  put(at + 264u, 16u, c41);
+  put(at + 320u, 16u, c50);
+  put(at + 328u, 16u, c51);
+  put(at + 384u, 16u, c60);
+  put(at + 392u, 16u, c61);
+  put(at + 448u, 16u, c70);
+  put(at + 456u, 16u, c71);
+}
+
+// c + the product of a column and a row, whose four rows are the columns of the matrix. Not by fma, whose emulation takes
+// minutes to compile where there is none; compilers that have one join the two steps.
 fn add_outer(c: mat4x4f, a: vec4f, b: vec4f) -> mat4x4f {
-  return mat4x4f(
-    fma(vec4f(a.x), b, c[0]),
-    fma(vec4f(a.y), b, c[1]),
-    fma(vec4f(a.z), b, c[2]),
-    fma(vec4f(a.w), b, c[3]),
-  );
-}
-
-// Four rows of y from row m on, vector n of each.
-fn put(m: u32, n: u32, rows: mat4x4f) {
-  let at = m * 32u + n;
-  y[at] = rows[0];
-  y[at + 32u] = rows[1];
-  y[at + 64u] = rows[2];
-  y[at + 96u] = rows[3];
+  return mat4x4f(c[0] + a.x * b, c[1] + a.y * b, c[2] + a.z * b, c[3] + a.w * b);
 }
 
 @compute @workgroup_size(16, 16)
@@ -107,9 +266,9 @@ fn staged(
       c11 = add_outer(c11, a1, b1);
     }
   }
-  let row = group.x * 128u + 4u * local.y;
-  put(row, local.x, c00);
-  put(row, 16u + local.x, c01);
-  put(row + 64u, local.x, c10);
-  put(row + 64u, 16u + local.x, c11);
+  let row = (group.x * 128u + 4u * local.y) * 32u + local.x;
+  put(row, 32u, c00);
+  put(row + 16u, 32u, c01);
+  put(row + 2048u, 32u, c10);
+  put(row + 2064u, 32u, c11);
 }
