@@ -1,7 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 import { backward } from "../../src/autograd/backward.ts";
 import { convRef, scanRef } from "../../src/check/references/scan.ts";
-import type { Device } from "../../src/gpu/device.ts";
+import { Device } from "../../src/gpu/device.ts";
 import { openDevice } from "../../src/gpu/open.ts";
 import { concat } from "../../src/ops/concat.ts";
 import { reshape } from "../../src/ops/reshape.ts";
@@ -70,6 +70,18 @@ describe("causalConv1d", () => {
     }
     expectClose(await concat(pieces, 1).data(), await whole.y.data(), { atol: 1e-6, rtol: 0, what: "pieces" });
     expectClose(await options.state!.data(), await whole.state.data(), { atol: 0, rtol: 0, what: "state" });
+  });
+
+  test("a GPU's shorter spans give the same", async () => {
+    const wide = new Device(device.gpu, device.info, false, false);
+    const results = [device, wide].map((on) => {
+      const [x, weight] = [numbers([2, 11, 8], -1, 1, 1), numbers([8, 4], -1, 1, 2)].map(({ shape, data }) =>
+        tensor(on, Float32Array.from(data), shape),
+      );
+      return joined(causalConv1d(x!, weight!)).data();
+    });
+    const [expected, actual] = await Promise.all(results);
+    expectClose(actual!, expected!, { atol: 1e-6, rtol: 0 });
   });
 
   test("a row that is no number reaches the K rows that see it, and no others", async () => {
