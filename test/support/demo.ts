@@ -1,6 +1,5 @@
 /** The built demo in a browser, for the end-to-end tests. */
-import { rmSync } from "node:fs";
-import { mkdtemp } from "node:fs/promises";
+import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Browser } from "puppeteer";
@@ -21,22 +20,11 @@ export interface Demo {
   close(): Promise<void>;
 }
 
-/** Where the demo lies, once it is built: for all files of tests that share this process. */
-let built: Promise<string> | null = null;
-
-/** Builds the demo into a folder of its own, so that no other build changes it under the tests. */
-async function buildDemo(): Promise<string> {
-  const outDir = await mkdtemp(join(tmpdir(), "ostinato-demo-"));
-  process.once("exit", () => rmSync(outDir, { recursive: true, force: true }));
-  await build({ configFile, logLevel: "error", build: { outDir } });
-  return outDir;
-}
-
-/** Builds the demo, serves it and starts a browser. */
+/** Builds the demo into a folder of its own, where no other build changes it, serves it and starts a browser. */
 export async function startDemo(): Promise<Demo> {
-  built ??= buildDemo();
-  const outDir = await built;
+  const outDir = await mkdtemp(join(tmpdir(), "ostinato-demo-"));
   const config = { configFile, logLevel: "error", build: { outDir } } as const;
+  await build(config);
   const server: PreviewServer = await preview({ ...config, preview: { host: true, port: 0 } });
   const browser = await launchChrome();
   const url = server.resolvedUrls?.local[0];
@@ -48,6 +36,7 @@ export async function startDemo(): Promise<Demo> {
     async close() {
       await browser.close();
       await server.close();
+      await rm(outDir, { recursive: true, force: true });
     },
   };
 }
