@@ -35,6 +35,9 @@ const SAMPLE: Omit<GenerateOptions, "prompt" | "seed"> = {
   repetitionPenalty: 1,
 };
 
+/** Characters at the end of the text after which samples begin: a state that never was writes noise at first. */
+const LEAD = 64;
+
 /** Steps at the start over which the learning rate rises. */
 const WARMUP = 20;
 /** Held-out windows of one evaluation. */
@@ -68,6 +71,8 @@ export class Run {
   private waiting: TrainerState | null = null;
   /** Of a task: what the model is asked at each evaluation. */
   private questions: readonly TaskExample[] = [];
+  /** What a sample goes on from; nothing for tasks, whose every line begins anew. */
+  private lead = "";
   private onPoints: (points: readonly Point[]) => void = () => {};
 
   private constructor(device: Device, mark: Mark, settings: Settings, voice: Voice, story: Story) {
@@ -142,6 +147,12 @@ export class Run {
     const ids = text.tokenizer === this.voice.tokenizer ? text.ids : this.voice.tokenizer.encode(text.text);
     const { train, validation } = text.task ?? splitIds(ids, shape);
     this.questions = text.task?.heldOut.slice(0, QUESTIONS) ?? [];
+    // One more is taken, because the first may be half a character.
+    this.lead = text.task
+      ? ""
+      : Array.from(text.text.slice(-LEAD - 1))
+          .slice(1)
+          .join("");
     const batches = streamBatches(train, shape);
     const optimizer = new AdamW(this.voice.model.parameters(), { lr: learningRate, maxNorm: clip });
     const trainer = new Trainer({
@@ -194,7 +205,7 @@ export class Run {
 
   /** A few lines of what the model writes now. */
   async sample(): Promise<Sample> {
-    const text = await this.voice.sample({ ...SAMPLE, prompt: "", seed: this.step });
+    const text = await this.voice.sample({ ...SAMPLE, prompt: this.lead, seed: this.step });
     const { step, loss } = this.story.curve.last ?? { step: this.step, loss: Number.NaN };
     const sample = { step, loss, text: text.trim() };
     this.story.samples.push(sample);
