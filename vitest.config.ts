@@ -18,9 +18,11 @@ const oneByOne = {
 /** Matrices of sizes that hold a kernel's arithmetic, which Dawn in Node runs in every test run; Chrome compiles with the same Tint. */
 const wide = [
   "attention",
+  "attention-decode",
   "attention-limits",
   "conformance",
   "half",
+  "inspect",
   "matmul",
   "matmul-gradient",
   "open-published",
@@ -32,6 +34,7 @@ const wide = [
   "rwkv-tuning",
   "scan",
   "self-check",
+  "session-file",
   "state-space",
   "transformer",
   "transformer-options",

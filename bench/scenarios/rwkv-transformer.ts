@@ -23,7 +23,7 @@ export const scenario: Scenario = {
   name: "rwkv-transformer",
   title: "RWKV and a Transformer of the same size on the same bytes",
   shows:
-    "Training and held-out loss over the tokens seen: three models of two layers and the same number of parameters, the same batches of Moby Dick's bytes in the same order, the same learning rates.",
+    "Training and held-out loss over the tokens seen: three models of two layers with about as many parameters, the same batches of Moby Dick's bytes in the same order, the same learning rates.",
   columns: [
     { name: "kind", label: "architecture" },
     { name: "parameters", label: "parameters" },
