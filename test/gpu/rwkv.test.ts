@@ -167,6 +167,8 @@ test("files that are no RWKV checkpoint are refused in one sentence, and leave n
   );
   expect(() => rwkvFromCheckpoint(device, without(/att\./))).toThrow("of no version that this engine knows");
   expect(() => rwkvFromCheckpoint(device, without(/blocks\.1\.att\.g2/))).toThrow("missing blocks.1.att.g2");
+  const gap = new Map([...state].map(([name, value]) => [name.replace("blocks.1.", "blocks.2."), value]));
+  expect(() => rwkvFromCheckpoint(device, gap)).toThrow("rwkv: the file lacks layer 1 of 3; use all parts");
   const extra = { shape: [16], values: new Float32Array(16) };
   expect(() => rwkvFromCheckpoint(device, new Map([...state, ["blocks.1.att.zz", extra]]))).toThrow(
     "unexpected blocks.1.att.zz",
