@@ -1,7 +1,7 @@
 import type { Device } from "../gpu/device.ts";
 import { FileError, LimitError } from "../gpu/errors.ts";
 import { quoted } from "../io/format.ts";
-import type { StateDict } from "../nn/module.ts";
+import type { Parameter, StateDict } from "../nn/module.ts";
 import { type Shape, show } from "../tensor/shape.ts";
 import { unfilled, type WeightOptions } from "./filled.ts";
 import { gpt2ConfigOf, gpt2FromCheckpoint } from "./gpt2/load.ts";
@@ -68,21 +68,32 @@ export function formatOf(names: Iterable<string>): Format {
   );
 }
 
-/** @throws LimitError naming a tensor that is too large for the device, before anything is downloaded or allocated */
+/** @throws LimitError naming a tensor that is too large for the device, before it is downloaded or takes memory there */
 export function checkFits(device: Device, config: ModelConfig, options: WeightOptions): void {
   const { maxStorageBufferBindingSize, maxBufferSize } = device.limits;
   const limit = Math.min(maxStorageBufferBindingSize, maxBufferSize);
   const model = unfilled((init) => createModel(device, config, init), options);
-  const sizes = () =>
-    [...model.namedParameters()].map(([name, { shape, bytes, half }]) => ({ name, shape, bytes, half }));
-  const large = sizes().find(({ bytes }) => bytes > limit);
+  try {
+    const large = [...model.namedParameters()].find(([, { bytes }]) => bytes > limit);
+    if (large) throw tooLarge(model, large, limit, limit === maxBufferSize);
+  } finally {
+    model.dispose();
+  }
+}
+
+/** What is said of a parameter that is larger than the device binds; `model` is halved to see whether that would do. */
+function tooLarge(
+  model: LanguageModel,
+  [name, large]: [string, Parameter],
+  limit: number,
+  buffer: boolean,
+): LimitError {
+  const { shape, bytes, half } = large;
+  const stored = half ? "f16" : "f32";
   model.half();
-  const fitsHalved = sizes().every(({ bytes }) => bytes <= limit);
-  model.dispose();
-  if (!large) return;
-  const { name, shape, bytes, half } = large;
-  const which = limit === maxBufferSize ? "maxBufferSize" : "maxStorageBufferBindingSize";
-  throw new LimitError(
-    `openModel: ${name} ${show(shape)} takes ${bytes} bytes as ${half ? "f16" : "f32"}, and this device binds at most ${limit} at once (${which}); use ${fitsHalved ? 'weights: "f16", ' : ""}a smaller model or another device`,
+  const fitsHalved = [...model.namedParameters()].every(([, { bytes }]) => bytes <= limit);
+  const which = buffer ? "maxBufferSize" : "maxStorageBufferBindingSize";
+  return new LimitError(
+    `openModel: ${name} ${show(shape)} takes ${bytes} bytes as ${stored}, and this device binds at most ${limit} at once (${which}); use ${fitsHalved ? 'weights: "f16", ' : ""}a smaller model or another device`,
   );
 }

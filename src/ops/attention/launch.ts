@@ -182,16 +182,17 @@ export function launchBackward(plan: Plan, saved: Saved, gradients: Gradients): 
   const tile = formOf(plan, q) === "direct" ? null : backwardTile(device, plan.size);
   const tiled = tile && { ...knobs, ...tile };
   const height = tile ? 4 * tile.HEIGHT : DIRECT_ROWS * DIRECT_LANES;
+  const layers = batch * (tile ? 1 : blocks);
   if (dkv)
     for (const { first, count } of slicesOf(plan, { rows: "keys", height, products: 4 }, most)) {
-      const groups = [count, keyHeads, batch * (tile ? 1 : blocks)] as const;
+      const groups = [count, keyHeads, layers] as const;
       const from = { ...params, tile: first };
       if (tiled) device.dispatch(keysKernel, "backward", { ...buffers, dkv }, from, groups, tiled);
       else device.dispatch(directKeysKernel, "backward", { ...buffers, dkv }, from, groups, lanes);
     }
   if (dq)
     for (const slice of slicesOf(plan, { rows: "queries", height, products: 3 }, most)) {
-      const groups = [slice.count, heads, batch * (tile ? 1 : blocks)] as const;
+      const groups = [slice.count, heads, layers] as const;
       const from = backwards(params, slice);
       if (tiled) device.dispatch(queriesKernel, "backward", { ...buffers, dq }, from, groups, tiled);
       else device.dispatch(directQueriesKernel, "backward", { ...buffers, dq }, from, groups, lanes);
