@@ -1,5 +1,5 @@
 /** The README's figures, which are those of the reports that it links to. */
-import { type Cell, isTiming, type Report, type Timing } from "./record.ts";
+import { type Cell, isMeasured, type Report, type Timing } from "./record.ts";
 import type { WorkloadName } from "./workloads.ts";
 
 /** What the README calls each workload, in its order. */
@@ -41,7 +41,7 @@ function figures(cells: readonly Cell[]): string {
     cells.find((cell) => cell.workload === workload && cell.peer === peer)?.measurement;
   const timing = (workload: WorkloadName, peer: string): Timing | null => {
     const found = measured(workload, peer);
-    return found && isTiming(found) ? found : null;
+    return found && isMeasured(found) ? found : null;
   };
   const ratio = (workload: WorkloadName, peer: string): string => {
     const found = measured(workload, peer);

@@ -12,10 +12,18 @@ export interface TimingOptions {
 }
 
 /** An engine at a workload: why it was not measured, or what came out. */
-export type Measurement = { readonly skipped: string } | { readonly failed: string } | Timing;
+export type Measurement<T = Timing> = { readonly skipped: string } | { readonly failed: string } | T;
 
-/** Times in milliseconds. */
-export interface Timing {
+/** What one page found. Times in milliseconds. */
+export interface Round extends Checked {
+  /** Of the repetitions, in their order. */
+  readonly timesMs: readonly number[];
+  /** Tokens that a step makes, 0 if none. */
+  readonly tokens: number;
+  readonly flop?: number;
+}
+
+interface Checked {
   readonly prepareMs: number;
   /** The first step: tracing and compiling included. */
   readonly first: { readonly ms: number; readonly pipelines: number };
@@ -24,13 +32,17 @@ export interface Timing {
   readonly right: boolean;
   /** What one step asks of WebGPU. */
   readonly counts: Counts;
+  /** A step where several are enqueued before one wait; null if a step is too slow for that. */
+  readonly pipelinedMs: number | null;
+  readonly peakBytes: number;
+}
+
+/** All rounds of a cell together. */
+export interface Timing extends Checked {
   readonly reps: number;
   readonly medianMs: number;
   readonly quartilesMs: readonly [number, number];
   readonly leastMs: number;
-  /** A step where several are enqueued before one wait; null if a step is too slow for that. */
-  readonly pipelinedMs: number | null;
-  readonly peakBytes: number;
   readonly tokensPerSecond?: number;
   readonly gflops?: number;
 }
@@ -57,9 +69,10 @@ export interface Report {
   /** Processes that wanted the processor in the minute before the run; above 1, times are not to be trusted. */
   readonly load: number;
   readonly versions: Readonly<Record<string, string>>;
-  readonly options: TimingOptions;
+  readonly options: TimingOptions & { readonly rounds: number };
   readonly sizes: Readonly<Record<string, BundleSize>>;
   readonly cells: readonly Cell[];
 }
 
-export const isTiming = (measurement: Measurement): measurement is Timing => "medianMs" in measurement;
+export const isMeasured = <T extends object>(measurement: Measurement<T>): measurement is T =>
+  !("skipped" in measurement || "failed" in measurement);

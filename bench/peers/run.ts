@@ -1,5 +1,5 @@
 /**
- * The peer benchmark: every engine at every workload in one Chrome, a fresh page a cell, the engines of a workload
+ * The peer benchmark: every engine at every workload in one Chrome, fresh pages for each, the engines of a workload
  * after each other so that they share the machine's mood. `npm run bench:peers -- --help` lists the options.
  */
 import { execFileSync } from "node:child_process";
@@ -10,8 +10,9 @@ import type { Browser, Page } from "puppeteer";
 import { launchChrome } from "../../scripts/chrome.ts";
 import { buildAdapters, PACKAGES } from "./build.ts";
 import { HELP, type Options, parseOptions } from "./options.ts";
-import { type Cell, isTiming, type Measurement, type Report, type TimingOptions } from "./record.ts";
+import { type Cell, isMeasured, type Measurement, type Report, type Round, type TimingOptions } from "./record.ts";
 import { ensureReferences } from "./references.ts";
+import { pool } from "./rounds.ts";
 import { serve } from "./serve.ts";
 import { adapterName, line, refusal, tables } from "./table.ts";
 import type { WorkloadName } from "./workloads.ts";
@@ -53,9 +54,9 @@ async function measureCell(
   peer: string,
   workload: WorkloadName,
   timing: TimingOptions,
-): Promise<Measurement> {
+): Promise<Measurement<Round>> {
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<Measurement>((settle) => {
+  const late = new Promise<Measurement<Round>>((settle) => {
     timer = setTimeout(
       () => settle({ failed: "the page did not answer in time" }),
       2 * timing.timeoutMs + 2 * timing.budgetMs,
@@ -66,15 +67,44 @@ async function measureCell(
     `/dist/${peer}.js`,
     workload,
     timing,
-  ) as Promise<Measurement>;
-  const failed = asked.catch((error: Error): Measurement => ({ failed: error.message.slice(0, 300) }));
+  ) as Promise<Measurement<Round>>;
+  const failed = asked.catch((error: Error): Measurement<Round> => ({ failed: error.message.slice(0, 300) }));
   const measurement = await Promise.race([failed, late]);
   clearTimeout(timer);
   return measurement;
 }
 
-const isWrong = (measurement: Measurement): boolean =>
-  "failed" in measurement ? true : isTiming(measurement) && !measurement.right;
+const isWrong = (measurement: Measurement<{ readonly right: boolean }>): boolean =>
+  "failed" in measurement ? true : isMeasured(measurement) && !measurement.right;
+
+/**
+ * Rounds of every engine, in the order of the engines. Their order in time turns around from round to round, because
+ * whoever comes first pays for what the browser still does after the page before, or after its own start.
+ */
+async function measureWorkload(
+  browser: Browser,
+  url: string,
+  workload: WorkloadName,
+  { peers, rounds, timing }: Options,
+): Promise<Measurement<Round>[][]> {
+  const found = peers.map((): Measurement<Round>[] => []);
+  const order = peers.map(({ name }, i) => ({ name, measured: found[i] }));
+  for (let round = 1; round <= rounds; round++) {
+    for (const { name: peer, measured } of order) {
+      // What cannot be measured is not tried again.
+      if (measured.some((measurement) => !isMeasured(measurement))) continue;
+      const complaints = new Set<string>();
+      const page = await openPage(browser, url, complaints);
+      const measurement = await measureCell(page, peer, workload, timing);
+      await page.close().catch(() => {});
+      measured.push(measurement);
+      console.log(line({ workload, peer, measurement: pool([measurement]) }));
+      if (isWrong(measurement)) for (const text of complaints) console.log(`    ${text}`);
+    }
+    order.reverse();
+  }
+  return found;
+}
 
 async function run(options: Options): Promise<void> {
   const [load] = loadavg();
@@ -100,21 +130,14 @@ async function run(options: Options): Promise<void> {
       load,
       machine: `${cpus().length} x ${cpus()[0]?.model ?? "unknown"}`,
       versions: versionsOf(options),
-      options: options.timing,
+      options: { ...options.timing, rounds: options.rounds },
       sizes,
     };
     console.log(`${report.browser}, adapter ${adapter}`);
     for (const workload of options.workloads) {
-      for (const { name: peer } of options.peers) {
-        const complaints = new Set<string>();
-        const fresh = await openPage(browser, url, complaints);
-        const cell: Cell = { workload, peer, measurement: await measureCell(fresh, peer, workload, options.timing) };
-        await fresh.close().catch(() => {});
-        cells.push(cell);
-        console.log(line(cell));
-        if (isWrong(cell.measurement)) for (const text of complaints) console.log(`    ${text}`);
-        write(options, { ...report, cells });
-      }
+      const found = await measureWorkload(browser, url, workload, options);
+      cells.push(...options.peers.map(({ name }, i) => ({ workload, peer: name, measurement: pool(found[i]) })));
+      write(options, { ...report, cells });
     }
     console.log(`\n${tables({ ...report, cells })}`);
   } finally {
@@ -124,7 +147,7 @@ async function run(options: Options): Promise<void> {
   if (cells.some(({ peer, measurement }) => peer === "ostinato" && isWrong(measurement))) process.exitCode = 1;
 }
 
-/** Written after every cell, so that an interrupted run leaves what it has. */
+/** Written after every workload, so that an interrupted run leaves what it has. */
 function write({ out }: Options, report: Report): void {
   if (!out) return;
   const file = resolve(out);

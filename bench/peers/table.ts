@@ -1,5 +1,5 @@
 import { PEERS, type Peer } from "./peers.ts";
-import { type Cell, isTiming, type Measurement, type Report, type Timing } from "./record.ts";
+import { type Cell, isMeasured, type Measurement, type Report, type Timing } from "./record.ts";
 
 /** Three significant digits, without exponents. */
 function digits(value: number): string {
@@ -47,7 +47,7 @@ export function tables(report: Report): string {
   const withRole = (...roles: readonly Peer["role"][]) => peers.filter(({ role }) => roles.includes(role));
   const timing = (workload: string, peer: string): Timing | null => {
     const found = cells.find((cell) => cell.workload === workload && cell.peer === peer)?.measurement;
-    return found && isTiming(found) ? found : null;
+    return found && isMeasured(found) ? found : null;
   };
   const best = (workload: string): number => {
     const times = withRole("peer").map(({ name }) => timing(workload, name));
@@ -132,7 +132,7 @@ function heading({ date, command, browser, adapter, machine, load, versions, opt
     ? "\nThe adapter is A CPU EMULATION OF A GPU: compare ratios, not milliseconds.\n"
     : "";
   const facts = [
-    `${date.slice(0, 10)}: \`${command}\`, at most ${options.reps} repetitions or ${options.budgetMs} ms a cell`,
+    `${date.slice(0, 10)}: \`${command}\`, ${options.rounds} rounds of at most ${options.reps} repetitions or ${options.budgetMs} ms`,
     `${browser}, adapter ${adapterName(adapter)}, ${machine}, load average ${load.toFixed(1)} before the run`,
     ...Object.entries(versions).map(([name, version]) => `${name}: ${version}`),
   ];

@@ -1,9 +1,10 @@
 import { describe, expect, it } from "vitest";
 import { parseOptions } from "../../bench/peers/options.ts";
 import { compare } from "../../bench/peers/page/compare.ts";
-import type { Report, Timing } from "../../bench/peers/record.ts";
+import type { Report, Round, Timing } from "../../bench/peers/record.ts";
 import { attention, gptLoss, lstmLoss, wkv } from "../../bench/peers/reference/models.ts";
 import * as t from "../../bench/peers/reference/tape.ts";
+import { pool } from "../../bench/peers/rounds.ts";
 import { refusal, tables } from "../../bench/peers/table.ts";
 import type { Floats, GptTrain, LstmTrain, Wkv } from "../../bench/peers/workloads.ts";
 import { numbers } from "../support/reference.ts";
@@ -110,7 +111,7 @@ describe("the report", () => {
     machine: "2 x CPU",
     load: 0,
     versions: {},
-    options: { reps: 5, budgetMs: 1, timeoutMs: 1 },
+    options: { rounds: 2, reps: 5, budgetMs: 1, timeoutMs: 1 },
     sizes: {},
     cells,
   });
@@ -145,6 +146,36 @@ describe("the report", () => {
     );
     expect(text).toContain("- ort-webgpu: no gradients (wkv_fwd)");
     expect(text).toContain("- ort-webgpu: failed: Error: lost (gpt_train)");
+  });
+});
+
+describe("the rounds of a cell", () => {
+  const round: Round = {
+    prepareMs: 1,
+    first: { ms: 50, pipelines: 3 },
+    error: 1e-6,
+    where: "y",
+    right: true,
+    counts: { dispatches: 2, submits: 1, maps: 0, pipelines: 0, writes: 0, copies: 0, buffers: 0 },
+    timesMs: [4, 2, 3],
+    pipelinedMs: 2,
+    peakBytes: 100,
+    tokens: 64,
+    flop: 8e6,
+  };
+
+  it("are taken together, but for the first step, which the browser remembers", () => {
+    const second = { ...round, first: { ms: 5, pipelines: 0 }, timesMs: [10, 8], pipelinedMs: 4, peakBytes: 200 };
+    expect(pool([round, second])).toMatchObject({
+      ...{ first: round.first, reps: 5, medianMs: 4, quartilesMs: [3, 8], leastMs: 2, pipelinedMs: 3, peakBytes: 200 },
+      ...{ tokensPerSecond: 16_000, gflops: 2 },
+    });
+  });
+
+  it("are wrong if one was, and failed if one did", () => {
+    const wrong = { ...round, right: false, error: Number.NaN, where: "dx" };
+    expect(pool([round, wrong, round])).toMatchObject({ right: false, error: Number.NaN, where: "dx" });
+    expect(pool([round, { failed: "lost" }])).toEqual({ failed: "lost" });
   });
 });
 

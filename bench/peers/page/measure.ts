@@ -1,4 +1,5 @@
-import type { Measurement, TimingOptions } from "../record.ts";
+import { summarise } from "../../statistics.ts";
+import type { Measurement, Round, TimingOptions } from "../record.ts";
 import { isTraining, type Outputs, tokensOf, WORKLOADS, type Workload, type WorkloadName } from "../workloads.ts";
 import { compare, loadReference } from "./compare.ts";
 import { countsNow, countsSince, peakBytes } from "./counters.ts";
@@ -41,15 +42,12 @@ async function results(work: Work, workload: Workload, steps: number): Promise<O
   }
 }
 
-export const quantile = (sorted: readonly number[], share: number): number =>
-  sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * share))];
-
 /** Checks and times one engine at one workload. Throws what the engine throws. */
 export async function measure(
   engine: Engine,
   name: WorkloadName,
   { reps, budgetMs, timeoutMs }: TimingOptions,
-): Promise<Measurement> {
+): Promise<Measurement<Round>> {
   const workload: Workload = WORKLOADS[name]();
   const reason = engine.unsupported(workload);
   if (reason) return { skipped: reason };
@@ -70,30 +68,18 @@ export async function measure(
   let last = await timed(work);
   const counts = countsSince(before);
   if (last < SLOW_MS) for (let warm = 0; warm < 2; warm++) last = await timed(work);
-  const times: number[] = [];
+  const timesMs: number[] = [];
   const count = Math.max(3, Math.min(reps, Math.floor(budgetMs / last)));
-  while (times.length < count) times.push(await timed(work));
-  times.sort((a, b) => a - b);
-  const medianMs = quantile(times, 0.5);
+  while (timesMs.length < count) timesMs.push(await timed(work));
+  const { median } = summarise(timesMs);
   // Taken before steps overlap, when an engine may hold several outputs.
   const peak = peakBytes();
-  const pipelinedMs = medianMs < SLOW_MS ? await pipelined(work, medianMs) : null;
+  const pipelinedMs = median < SLOW_MS ? await pipelined(work, median) : null;
   await work.dispose();
   return {
-    prepareMs,
-    first,
-    error,
-    where,
-    right: error <= tolerance,
-    counts,
-    reps: count,
-    medianMs,
-    quartilesMs: [quantile(times, 0.25), quantile(times, 0.75)],
-    leastMs: times[0],
-    pipelinedMs,
+    ...{ prepareMs, first, error, where, right: error <= tolerance, counts, timesMs, pipelinedMs, tokens },
     peakBytes: peak,
-    ...(tokens > 0 ? { tokensPerSecond: (tokens / medianMs) * 1000 } : {}),
-    ...(workload.flop ? { gflops: workload.flop / medianMs / 1e6 } : {}),
+    ...(workload.flop ? { flop: workload.flop } : {}),
   };
 }
 

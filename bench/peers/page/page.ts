@@ -1,5 +1,5 @@
 /** Entry of the page: the driver opens a fresh one for each cell and calls `measureEngine`. */
-import type { Measurement, TimingOptions } from "../record.ts";
+import type { Measurement, Round, TimingOptions } from "../record.ts";
 import type { WorkloadName } from "../workloads.ts";
 import { installCounters } from "./counters.ts";
 import type { Engine } from "./engine.ts";
@@ -8,7 +8,7 @@ import { measure } from "./measure.ts";
 declare global {
   interface Window {
     /** @param url the engine's module */
-    measureEngine?: (url: string, workload: WorkloadName, options: TimingOptions) => Promise<Measurement>;
+    measureEngine?: (url: string, workload: WorkloadName, options: TimingOptions) => Promise<Measurement<Round>>;
     describeAdapter?: () => Promise<string>;
   }
 }
