@@ -6,14 +6,11 @@ import { chrome } from "./test/support/provider.ts";
 /** Emulated GPUs are slow, and the first use of a kernel compiles it. */
 const GPU_TIMEOUT = 60_000;
 
-/** Files run one after the other in one process or page, and share its device and compiled pipelines. */
-const oneByOne = {
-  fileParallelism: false,
-  maxWorkers: 1,
-  isolate: false,
-  testTimeout: GPU_TIMEOUT,
-  hookTimeout: GPU_TIMEOUT,
-};
+/** Files of a process or page share its device and compiled pipelines. */
+const shared = { isolate: false, testTimeout: GPU_TIMEOUT, hookTimeout: GPU_TIMEOUT };
+const oneByOne = { ...shared, fileParallelism: false, maxWorkers: 1 };
+/** Most of the time goes into compiling, which keeps one core busy. */
+const sideBySide = { ...shared, maxWorkers: 2 };
 
 /** Matrices of sizes that hold a kernel's arithmetic, which Dawn in Node runs in every test run; Chrome compiles with the same Tint. */
 const wide = [
@@ -60,8 +57,8 @@ if ("missing" in vulkan) console.warn(`dawn: skipped, this machine has no ${vulk
 /** Projects take turns in this order: the quick ones first, and never two that load the processor. */
 const tests: NonNullable<Extract<TestProjectConfiguration, { test?: unknown }>["test"]>[] = [
   { name: "unit", include: ["test/unit/**/*.test.ts", "test/layers.test.ts"], isolate: false },
-  { ...oneByOne, name: "kernels", include: ["test/kernels/**/*.test.ts"] },
-  { ...oneByOne, name: "dawn", include: ["test/gpu/**/*.test.ts"] },
+  { ...sideBySide, name: "kernels", include: ["test/kernels/**/*.test.ts"] },
+  { ...sideBySide, name: "dawn", include: ["test/gpu/**/*.test.ts"] },
   {
     ...oneByOne,
     name: "chrome",
