@@ -3,10 +3,10 @@ import type { Settings } from "../protocol.ts";
 import { configOf, modelChoices, takes } from "./models.ts";
 
 const WIDEST = 4096;
-/** Distances of the widths that are tried. Wide models divide into heads of 16 at least, as smaller ones remember little. */
-const RECURRENT = 4;
-const NARROW = 8;
-const WIDE = 16;
+/** Distance of the widths that are tried. */
+const APART = 4;
+/** Channels of a head: with fewer it remembers little. */
+const HEAD = { least: 16, most: 64 } as const;
 
 const countOf = (settings: Settings, vocabSize: number): number =>
   modelKind(settings.model).parameterCount(configOf(settings, vocabSize));
@@ -21,16 +21,31 @@ export function matchSettings(settings: Settings, model: string, vocabSize: numb
   if (model === settings.model) return settings;
   const target = countOf(settings, vocabSize);
   const learningRate = Number(((settings.learningRate * rateOf(model)) / rateOf(settings.model)).toPrecision(3));
-  const residual = takes(modelKind(model), "channels");
-  const at = (width: number): Settings => ({ ...settings, model, options: {}, learningRate, width });
-  const distance = (width: number) => Math.abs(countOf(at(width), vocabSize) - target);
-  const after = (width: number) => width + (residual ? (width < 4 * WIDE ? NARROW : WIDE) : RECURRENT);
-  // The count grows with the width: the first width past the target, or the one before it.
-  let before = after(0);
-  let width = before;
-  while (width < WIDEST && countOf(at(width), vocabSize) < target) {
-    before = width;
-    width = after(width);
+  let nearest: Settings | null = null;
+  let distance = Number.POSITIVE_INFINITY;
+  // The count grows with the width: past the target it only goes away from it.
+  for (let width = APART; width <= WIDEST; width += APART) {
+    const options = headsFor(model, width);
+    if (!options) continue;
+    const tried = { ...settings, model, options, learningRate, width };
+    const count = countOf(tried, vocabSize);
+    if (Math.abs(count - target) < distance) [nearest, distance] = [tried, Math.abs(count - target)];
+    if (count >= target) break;
   }
-  return at(distance(before) < distance(width) ? before : width);
+  return nearest ?? { ...settings, model, options: {}, learningRate };
+}
+
+/** The heads of a width, where the usual ones would be too small; null if no number of heads suits it. */
+function headsFor(model: string, width: number): Settings["options"] | null {
+  const kind = modelKind(model);
+  if (!takes(kind, "heads")) return {};
+  const { heads } = kind.sized({ vocabSize: 1, width, numLayers: 1 }) as { heads?: number };
+  const suits = (count: number) => {
+    const size = width / count;
+    return size % 2 === 0 && size >= HEAD.least && size <= HEAD.most;
+  };
+  if (heads && suits(heads) && (heads > 1 || width < 2 * HEAD.least)) return {};
+  for (let count = 2; count * HEAD.least <= width; count++) if (suits(count)) return { heads: count };
+  // Too narrow to be divided.
+  return width < 2 * HEAD.least && width % 8 === 0 ? {} : null;
 }
