@@ -7,19 +7,26 @@ import { plain } from "./failure.ts";
 import { configOf, optionsOf } from "./models.ts";
 import type { ReadText } from "./texts.ts";
 
-/** Weights, gradients and AdamW's two moments. */
-const COPIES = 4;
 const BYTES = 4;
 /** Row blocks of the recurrent weights: what a cell computes for each hidden unit. */
 const GATES: Readonly<Record<string, number>> = { rnn: 1, gru: 3, lstm: 4 };
-/** Values that a layer keeps a channel and position, measured: peak bytes of training at several depths. */
-const KEPT: Readonly<Record<string, number>> = {
-  ...{ rnn: 3, gru: 7, lstm: 7.5, transformer: 22, retnet: 35, mamba: 26 },
-  ...{ rwkv4: 29, "rwkv5.1": 34, "rwkv5.2": 34, rwkv6: 70, rwkv7: 65 },
+/** What a run holds of each parameter and each position, in values; fitted to the peaks of runs at five sizes. */
+interface Held {
+  /** Of a parameter: itself, its gradient, AdamW's two moments, and what a step makes of weights on the way. */
+  readonly copies: number;
+  /** Of a layer, a channel and a position, in a training step and in an evaluation. */
+  readonly kept: number;
+  /** Gradients and the like that exist beside what all layers keep, in layers. */
+  readonly beside: number;
+}
+const held = (copies: number, kept: number, beside: number): Held => ({ copies, kept, beside });
+const HELD: Readonly<Record<string, Held>> = {
+  ...{ rnn: held(5.5, 4.1, 0.5), gru: held(7.5, 5.3, 2), lstm: held(6, 5.8, 2) },
+  ...{ transformer: held(5, 37, 0.5), retnet: held(5.5, 62, 0.4), mamba: held(4, 38.6, 0.9) },
+  ...{ rwkv4: held(4.5, 50.4, 0.4), "rwkv5.1": held(5.5, 51, 0.5), "rwkv5.2": held(5, 57.5, 0.5) },
+  ...{ rwkv6: held(4.5, 87.6, 0.5), rwkv7: held(4.5, 86.6, 0.5) },
 };
-const KEPT_AT_MOST = Math.max(...Object.values(KEPT));
-/** A layer's gradients that exist beside what all layers keep, in layers. */
-const BACKWARD = 0.6;
+const HELD_AT_MOST = held(7.5, 87.6, 0.5);
 /** The inner width of a feed-forward layer, in channels. */
 const INNER = 4;
 
@@ -43,7 +50,7 @@ export function planRun(settings: Settings, text: ReadText, limits: SeenLimits):
   const tooLarge = largest(settings, vocabSize).find(({ values }) => values * BYTES > limit);
   return {
     parameters,
-    memoryBytes: BYTES * (COPIES * parameters + activations(settings, config)),
+    memoryBytes: BYTES * valuesHeld(settings, config, parameters),
     options,
     obstacle: tooLarge
       ? `${tooLarge.what} take ${mebibytes(tooLarge.values * BYTES)} MB, and this device binds at most ${mebibytes(limit)} MB at once. ${tooLarge.cure}.`
@@ -51,12 +58,14 @@ export function planRun(settings: Settings, text: ReadText, limits: SeenLimits):
   };
 }
 
-/** Values that a training step keeps for its backward pass. */
-function activations({ model, batch, sequence, width, layers }: Settings, config: ModelConfig): number {
+/** Values that a run holds at most: its parameters, what a step keeps for its backward pass, and an evaluation beside it. */
+function valuesHeld(settings: Settings, config: ModelConfig, parameters: number): number {
+  const { model, batch, sequence, width, layers } = settings;
   const { vocabSize, embeddingSize = 0 } = config as ModelConfig & { embeddingSize?: number };
-  const each = (layers + BACKWARD) * width * (KEPT[model] ?? KEPT_AT_MOST);
-  // The logits, their gradient and their softmax; an embedding narrower than the layers, and its gradient.
-  return batch * sequence * (each + 3 * vocabSize + 2 * embeddingSize);
+  const { copies, kept, beside } = HELD[model] ?? HELD_AT_MOST;
+  // The logits, their gradient and their softmax, and as many in an evaluation; embeddings narrower than the layers.
+  const each = (layers + beside) * width * kept + 6 * vocabSize + 3 * embeddingSize;
+  return copies * parameters + batch * sequence * each;
 }
 
 /** The tensors of a model that may be larger than a device binds at once. */
