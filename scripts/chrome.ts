@@ -3,7 +3,7 @@
  * browser with WebGPU switched on. Tests, benchmarks and end-to-end runs all start here.
  */
 import { execFileSync } from "node:child_process";
-import { existsSync, readFileSync, realpathSync } from "node:fs";
+import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs";
 import { homedir, tmpdir } from "node:os";
 import { delimiter, dirname, join } from "node:path";
 import type { Browser, LaunchOptions } from "puppeteer";
@@ -91,6 +91,13 @@ export function findVulkan(chrome: string | null): { env: Record<string, string>
     : { missing: "vk_swiftshader_icd.json, which comes with Chromium" };
 }
 
+/** The driver description of llvmpipe, another emulation that wgpu accepts and Dawn does not, or null. */
+export function findLlvmpipe(): string | null {
+  const folder = "/usr/share/vulkan/icd.d";
+  const name = existsSync(folder) && readdirSync(folder).find((file) => /^lvp_icd\..*json$/.test(file));
+  return name ? join(folder, name) : null;
+}
+
 function hasLibrary(name: string): boolean {
   for (const program of ["ldconfig", "/sbin/ldconfig"]) {
     try {
@@ -118,11 +125,15 @@ function download(): void {
   execFileSync(shell ? `"${program}"` : program, ["browsers", "install", "chrome"], { stdio: "inherit", shell });
 }
 
-/** Path of a browser, installed first where there is none; on Debian as root also the Vulkan loader. */
+/** Path of a browser, installed first where there is none; on Debian as root also the Vulkan loader and llvmpipe. */
 export async function ensureChrome(): Promise<string> {
   const chrome = await findChrome();
   if (isDebianRoot()) {
-    const packages = [...(chrome ? [] : ["chromium"]), ...(hasLibrary("libvulkan.so.1") ? [] : ["libvulkan1"])];
+    const packages = [
+      ...(chrome ? [] : ["chromium"]),
+      ...(hasLibrary("libvulkan.so.1") ? [] : ["libvulkan1"]),
+      ...(findLlvmpipe() ? [] : ["mesa-vulkan-drivers"]),
+    ];
     if (packages.length) aptInstall(...packages);
   } else if (!chrome) download();
   const now = chrome ?? (await findChrome());
