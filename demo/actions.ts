@@ -47,7 +47,7 @@ export function createActions(state: State): Actions {
   const settings = settingsActions(context);
   const texts = textActions(context, settings);
   const opening = openActions(context);
-  const library = libraryActions(context);
+  const library = libraryActions(context, texts);
   const training = trainingActions(context);
   return {
     ...settings,
@@ -58,7 +58,7 @@ export function createActions(state: State): Actions {
     ...fileActions(context, opening),
     ...library,
     ...opening,
-    ...linkActions(context, settings, texts),
+    ...linkActions(context, texts),
     ...checkActions(context),
     ...lookActions(context),
     ...attentionActions(context),

@@ -89,6 +89,21 @@ export function newRun(report: RunReport, history?: History, kept = false): Run 
   };
 }
 
+export interface Answer {
+  readonly prompt: string;
+  readonly text: string;
+  /** Tokens that the model has read and written; 0 before it says so. */
+  readonly position: number;
+}
+
+export interface Talk {
+  readonly busy: boolean;
+  /** What was told of the last answer. */
+  readonly report: GenerateReport | null;
+  /** Whether the device still holds the state after it. */
+  readonly held: boolean;
+}
+
 /** Two continuations of one state. */
 export interface Branches {
   readonly seeds: readonly [number, number];
@@ -105,15 +120,12 @@ export function createState() {
   const device = signal<DeviceState>({ phase: "opening" });
   const plan = signal<Plan | null>(null);
   const phase = signal<Phase>("empty");
-  const answer = signal<{ readonly prompt: string; readonly text: string } | null>(null);
-  const talk = signal<{ readonly busy: boolean; readonly report: GenerateReport | null }>({
-    busy: false,
-    report: null,
-  });
+  const answer = signal<Answer | null>(null);
+  const talk = signal<Talk>({ busy: false, report: null, held: false });
   const branches = signal<Branches | null>(null);
   const hush = () => {
     answer.value = branches.value = null;
-    talk.value = { ...talk.value, report: null };
+    talk.value = { ...talk.value, report: null, held: false };
   };
   return {
     catalogue: signal<Catalogue>({ models: [], texts: [] }),

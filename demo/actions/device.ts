@@ -30,13 +30,13 @@ export function deviceActions(
       const limits = await preflight(fail);
       if ("sentence" in limits) {
         fail(limits);
-        return;
+        return recall();
       }
       const report = await attempt(() => client.call("open", limits));
       if (!report) {
         if (state.device.value.phase === "opening")
           state.device.value = { phase: "missing", failure: { kind: "lost", sentence: state.status.value.sentence } };
-        return;
+        return recall();
       }
       batch(() => {
         state.device.value = { phase: "ready", report };
@@ -67,6 +67,8 @@ export function deviceEvents({ state, fail }: Context): EventHandlers<DeviceEven
           run.step.value = step;
         }
         state.growth.value++;
+        // The text of the last answer stays, but what the model remembered of it is gone.
+        state.talk.value = { ...state.talk.value, held: false };
         state.status.value = { tone: "trouble", sentence };
       });
     },

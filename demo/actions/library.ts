@@ -4,11 +4,12 @@ import { newRun, type Run } from "../state.ts";
 import { count } from "../ui/format.ts";
 import type { Context } from "./context.ts";
 import { checkpointName, download } from "./download.ts";
+import type { TextActions } from "./texts.ts";
 
 export interface LibraryActions {
-  /** Lists the runs that the browser kept on earlier visits, and takes up the latest. */
+  /** Lists the runs that the browser kept on earlier visits, and takes up the latest if there is a device. */
   recall(): Promise<void>;
-  /** Makes a kept run the one that can be resumed and talked to. */
+  /** Makes a kept run the one that can be resumed and talked to, and its settings those of the page. */
   openRun(run: Run): Promise<void>;
   exportRun(run: Run): Promise<void>;
   /** Calls a run by a name; by its model and size again if that is empty. */
@@ -17,7 +18,7 @@ export interface LibraryActions {
   removeRun(run: Run): Promise<void>;
 }
 
-export function libraryActions({ state, client, attempt, calm }: Context): LibraryActions {
+export function libraryActions({ state, client, attempt, calm }: Context, { takeUp }: TextActions): LibraryActions {
   /** Takes a run that the worker has just read from a checkpoint. */
   function take(report: LoadReport, sentence: string): void {
     batch(() => {
@@ -28,9 +29,10 @@ export function libraryActions({ state, client, attempt, calm }: Context): Libra
     });
   }
 
-  async function open(id: string, sentence: (report: LoadReport) => string): Promise<void> {
+  async function open(id: string, sentence: (report: LoadReport) => string): Promise<LoadReport | null> {
     const report = await attempt(() => client.call("openRun", id));
     if (report) take(report, sentence(report));
+    return report;
   }
 
   return {
@@ -41,14 +43,26 @@ export function libraryActions({ state, client, attempt, calm }: Context): Libra
       const runs = kept.map((report) => newRun(report, report.history, true));
       for (const run of runs) run.shown.value = false;
       state.runs.value = [...runs, ...state.runs.value];
+      // Without a device they can still be looked at and exported.
+      if (state.device.value.phase !== "ready") {
+        (runs.at(-1) as Run).shown.value = true;
+        state.growth.value++;
+        return;
+      }
       await open(
         latest.id,
         ({ step }) =>
           `Your latest run is here again, at step ${count(step)}. Resume it, talk to the model, or train another.`,
       );
     },
-    openRun: (run) =>
-      open(run.id, ({ step }) => `The run is open again at step ${count(step)}. Resume it, or talk to the model.`),
+    async openRun(run) {
+      const report = await open(
+        run.id,
+        ({ step }) => `The run is open again at step ${count(step)}. Resume it, or talk to the model.`,
+      );
+      // A text of the visitor's own came back to the worker alone.
+      if (report && report.settings.text !== "own") takeUp(report.settings);
+    },
     async exportRun(run) {
       const file = await attempt(() => client.call("exportRun", run.id));
       if (!file) return;

@@ -1,6 +1,5 @@
 import { settingsFromHash } from "../link.ts";
 import type { Context } from "./context.ts";
-import type { SettingsActions } from "./settings.ts";
 import type { TextActions } from "./texts.ts";
 
 export interface LinkActions {
@@ -10,18 +9,12 @@ export interface LinkActions {
   share(): Promise<void>;
 }
 
-export function linkActions(
-  { state, calm }: Context,
-  { change }: SettingsActions,
-  { readText }: TextActions,
-): LinkActions {
+export function linkActions({ state, calm }: Context, { takeUp }: TextActions): LinkActions {
   return {
     follow() {
       const said = settingsFromHash(location.hash, state.catalogue.value);
       if (!state.settings.value || Object.keys(said).length === 0) return;
-      const text = state.settings.value.text;
-      change(said);
-      if (said.text && said.text !== text) void readText(said.text);
+      takeUp(said);
       calm("The settings are those of the link. Press Train on this text.");
     },
     async share() {

@@ -20,9 +20,9 @@ export function openActions({ state, client, attempt, calm }: Context): OpenActi
         state.opening.value = null;
         if (!report) return;
         state.welcome(report);
-        const { parameters, vocabulary, stateBytes } = report;
+        const { parameters, vocabulary, stateBytes, unit } = report;
         calm(
-          `Opened ${nameOf(state, report.name)}: ${count(parameters)} parameters, ${count(vocabulary)} tokens, ${bytes(stateBytes)} of state. Talk to it.`,
+          `Opened ${nameOf(state, report.name)}: ${count(parameters)} parameters, ${count(vocabulary)} different ${unit}, ${bytes(stateBytes)} of state. Talk to it.`,
         );
       });
       return report !== null;
@@ -45,10 +45,18 @@ export function nameOf({ starters, catalogue }: Context["state"], name: string):
   return `${model} on ${text}`;
 }
 
-export function openEvents({ state }: Context): EventHandlers<OpenEvent> {
+export function openEvents({ state, calm, fail }: Context): EventHandlers<OpenEvent> {
   return {
     opening({ loaded, total }) {
       if (state.opening.value) state.opening.value = { loaded, total };
+    },
+    modelReopening() {
+      state.opening.value = { loaded: 0, total: null };
+    },
+    modelReopened({ sentence }) {
+      state.opening.value = null;
+      if (sentence) fail({ kind: "refused", sentence });
+      else calm("The opened model is here again. Talk to it.");
     },
     modelClosed() {
       state.welcome(null);

@@ -1,5 +1,6 @@
 import type { EventHandlers, GenerateOptions, TalkEvent } from "../protocol.ts";
 import { bytes, count } from "../ui/format.ts";
+import { unitOf } from "../ui/title.ts";
 import type { Context } from "./context.ts";
 
 export interface TalkActions {
@@ -21,11 +22,11 @@ export function talkActions({ state, client, attempt, calm }: Context): TalkActi
   }
   return {
     async generate(options) {
-      state.answer.value = { prompt: options.prompt, text: "" };
+      state.answer.value = { prompt: options.prompt, text: "", position: 0 };
       branches.value = null;
-      talk.value = { ...talk.value, report: null };
+      talk.value = { ...talk.value, report: null, held: false };
       const report = await busily(() => client.call("generate", options));
-      talk.value = { ...talk.value, report };
+      talk.value = { ...talk.value, report, held: report !== null };
     },
     async stopGenerating() {
       await attempt(() => client.call("stopGenerating"));
@@ -34,7 +35,8 @@ export function talkActions({ state, client, attempt, calm }: Context): TalkActi
       const kept = await attempt(() => client.call("keepState"));
       if (!kept) return;
       state.keepState(kept);
-      calm(`The state after ${count(kept.position)} characters is kept, ${bytes(kept.bytes)}. Branch goes on from it.`);
+      const after = `${count(kept.position)} ${unitOf(state)}`;
+      calm(`The state after ${after} is kept, ${bytes(kept.bytes)}. Branch goes on from it.`);
     },
     async branch(options) {
       branches.value = { seeds: [options.seed, options.seed + 1], texts: ["", ""] };
@@ -46,8 +48,8 @@ export function talkActions({ state, client, attempt, calm }: Context): TalkActi
 
 export function talkEvents({ state: { answer, branches } }: Context): EventHandlers<TalkEvent> {
   return {
-    piece({ text }) {
-      if (answer.value) answer.value = { ...answer.value, text: answer.value.text + text };
+    piece({ text, position }) {
+      if (answer.value) answer.value = { ...answer.value, text: answer.value.text + text, position };
     },
     branched({ branch, text }) {
       if (!branches.value) return;

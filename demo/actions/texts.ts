@@ -5,11 +5,16 @@ import type { SettingsActions } from "./settings.ts";
 
 export interface TextActions {
   readText(id: TextId, own?: string): Promise<void>;
+  /** Takes up settings that come from elsewhere, and their text. */
+  takeUp(settings: Partial<Settings>): void;
   /** Takes a text file as the text to learn. */
   offerText(file: File): Promise<void>;
 }
 
-export function textActions({ state, client, attempt, calm }: Context, { plan }: SettingsActions): TextActions {
+export function textActions(
+  { state, client, attempt, calm }: Context,
+  { plan, change }: SettingsActions,
+): TextActions {
   async function readText(id: TextId, own?: string): Promise<void> {
     if (id === "own" && !own?.trim()) {
       batch(() => {
@@ -31,6 +36,11 @@ export function textActions({ state, client, attempt, calm }: Context, { plan }:
 
   return {
     readText,
+    takeUp(settings) {
+      const before = state.settings.value?.text;
+      change(settings);
+      if (settings.text && settings.text !== before) void readText(settings.text);
+    },
     async offerText(file) {
       const text = await attempt(() => file.text());
       if (text === null || !state.settings.value) return;

@@ -1,6 +1,18 @@
+/** How a model remembers a text. */
+export interface Memory {
+  /** Bytes, once it is full. */
+  readonly stateBytes: number;
+  /** Tokens that fill the memory of a model that sees only so far back; null for a state of one size. */
+  readonly window: number | null;
+  /** Whether a text may go on beyond the window. */
+  readonly forgets: boolean;
+  /** What its tokens are: single characters, or pieces of text. */
+  readonly unit: "characters" | "tokens";
+}
+
 export interface GenerateOptions {
   readonly prompt: string;
-  /** Characters to write. */
+  /** Tokens to write. */
   readonly length: number;
   readonly temperature: number;
   /** 0 switches top-k off. */
@@ -39,8 +51,6 @@ export interface GenerateReport {
   readonly tokensPerSecond: number;
   readonly firstTokenMs: number;
   readonly stateBytes: number;
-  /** Tokens that fill the memory of a model that sees only so far back; null for a state of one size. */
-  readonly window: number | null;
   readonly stopped: boolean;
   /** Null for an answer that is too long to look at. */
   readonly choices: Choices | null;
@@ -63,6 +73,7 @@ export interface TalkCalls {
 }
 
 export type TalkEvent =
-  | { readonly kind: "piece"; readonly text: string }
+  /** More of the answer; `position` counts the tokens read and written so far. */
+  | { readonly kind: "piece"; readonly text: string; readonly position: number }
   /** More of the first or second continuation. */
   | { readonly kind: "branched"; readonly branch: 0 | 1; readonly text: string };

@@ -7,7 +7,9 @@ const addresses = import.meta.glob<string>("./*.safetensors", { eager: true, imp
 /** The checkpoints that ship with the page, and how they came to be. */
 export const starters: readonly StarterChoice[] = recipes.flatMap(({ id, model, corpus, settings }) => {
   const found = facts[`./${id}.json`];
-  return found ? [{ id, model, corpus, steps: settings.steps, ...found }] : [];
+  return found
+    ? [{ id, model, corpus, steps: settings.steps, each: settings.batchSize * settings.seqLength, ...found }]
+    : [];
 });
 
 /** Where such a checkpoint lies; `base` is any address of the page's scripts. */

@@ -1,11 +1,12 @@
 import { effect } from "@preact/signals-core";
+import type { Memory } from "../protocol.ts";
 import type { State } from "../state.ts";
 import { align, axis, faint, mountChart } from "./chart.ts";
 import { byId } from "./dom.ts";
 import { bytes, count } from "./format.ts";
 import { colour, modelToken } from "./theme.ts";
 
-/** Characters that the picture shows at least. */
+/** Tokens that the picture shows at least. */
 const LEAST = 128;
 
 /** What the model remembers of the conversation, in bytes, as it grows: level for a state, rising for a cache. */
@@ -13,28 +14,25 @@ export function mountMemory(state: State): void {
   const place = byId("talk-memory");
   const told = byId("talk-grows");
 
-  /** Whom the visitor talks to: its bytes, and the tokens that fill them if it sees only so far back. */
-  const speaker = () => {
-    const guest = state.guest.value;
-    if (guest) return { ...guest, window: state.talk.value.report?.window ?? null };
+  /** Whom the visitor talks to. */
+  const speaker = (): (Memory & { readonly model: string }) | null => {
+    if (state.guest.value) return state.guest.value;
     const run = state.current.value;
     if (!run) return null;
     const { model, context } = run.settings.value;
     const windowed = state.catalogue.value.models.find(({ id }) => id === model)?.windowed ?? false;
-    return { model, stateBytes: run.stateBytes, window: windowed ? context : null };
+    const window = windowed ? context : null;
+    return { model, stateBytes: run.stateBytes, window, forgets: windowed, unit: "characters" };
   };
-  /** Bytes that hold a text of so many characters. */
+  /** Bytes that hold a text of so many tokens. */
   const shape = () => {
     const now = speaker();
     if (!now) return null;
-    const { model, stateBytes, window } = now;
+    const { stateBytes, window } = now;
     const of = (length: number) => (window === null ? stateBytes : stateBytes * Math.min(1, length / window));
-    return { model, window, of };
+    return { ...now, of };
   };
-  const length = () => {
-    const { value } = state.answer;
-    return value ? value.prompt.length + value.text.length : 0;
-  };
+  const length = () => state.answer.value?.position ?? 0;
 
   mountChart(state, place, () => {
     const now = shape();
@@ -69,10 +67,12 @@ export function mountMemory(state: State): void {
   effect(() => {
     const now = shape();
     if (!now) return;
+    const after = `After ${count(length())} ${now.unit}`;
     const here = bytes(now.of(length()));
+    const end = now.forgets ? "then forgets the oldest" : "where the text has to end";
     told.textContent = now.window
-      ? `After ${count(length())} characters the cache holds ${here}; it grows with each up to ${count(now.window)}, then forgets the oldest.`
-      : `After ${count(length())} characters the state is ${here}, as after any other number.`;
+      ? `${after} the cache holds ${here}; it grows with each up to ${count(now.window)}, ${end}.`
+      : `${after} the state is ${here}, as after any other number.`;
     place.ariaLabel = told.textContent;
   });
 }

@@ -90,8 +90,9 @@ function row(state: State, starter: StarterChoice, open: () => void): HTMLLIElem
   const swatch = make("span", "swatch");
   swatch.style.setProperty("--swatch", `var(${modelToken(starter.model)})`);
   button.prepend(swatch);
-  const { parameters, steps, seconds, device, loss } = starter;
-  const about = `${count(parameters)} parameters, ${count(steps)} steps in ${duration(seconds)} on ${device}; held-out loss ${decimal(loss)}.`;
+  const { parameters, steps, each, seconds, device, loss } = starter;
+  const how = `${count(steps)} steps of ${count(each)} characters in ${duration(seconds)} on ${device}`;
+  const about = `${count(parameters)} parameters, ${how}; held-out loss ${decimal(loss)}.`;
   item.append(button, make("p", "help", about));
   return item;
 }

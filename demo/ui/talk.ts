@@ -6,6 +6,7 @@ import { byId, make } from "./dom.ts";
 import { brief, bytes, count, milliseconds } from "./format.ts";
 import { mountLikely } from "./likely.ts";
 import { mountMemory } from "./memory.ts";
+import { unitOf } from "./title.ts";
 
 /** Prompts that suit the texts; one of them stands in the field until the visitor writes. */
 const PROMPTS: Record<TextId, string> = {
@@ -32,6 +33,7 @@ export function mountTalk(state: State, actions: Actions): void {
   const keep = byId("keep-state", HTMLButtonElement);
   const branch = byId("branch", HTMLButtonElement);
   const branchHelp = byId("branch-help");
+  const lengthHelp = byId("length-help");
   const answer = byId("answer");
   const rate = byId("talk-rate");
   const first = byId("talk-first");
@@ -66,14 +68,17 @@ export function mountTalk(state: State, actions: Actions): void {
     const { busy } = state.talk.value;
     generate.disabled = busy || !state.canTalk.value;
     stop.disabled = !busy;
-    keep.disabled = generate.disabled || state.talk.value.report === null;
+    keep.disabled = generate.disabled || !state.talk.value.held;
     branch.disabled = keep.disabled && (generate.disabled || state.keptState.value === null);
     answer.ariaBusy = String(busy); // read out when complete, not piece by piece
   });
   effect(() => {
     const { value } = state.keptState;
-    const from = value ? `of the state that is kept after ${count(value.position)} characters` : "of the answer";
+    const from = value ? `of the state that is kept after ${count(value.position)} ${unitOf(state)}` : "of the answer";
     branchHelp.textContent = `Branch writes two continuations ${from}, with this seed and the next.`;
+  });
+  effect(() => {
+    lengthHelp.textContent = unitOf(state) === "characters" ? "Characters to write." : "Tokens to write.";
   });
   effect(() => {
     const { report } = state.talk.value;

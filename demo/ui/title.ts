@@ -7,5 +7,8 @@ export function sizeTitle({ catalogue }: State, { model, layers, width }: Settin
   return `${kind} ${layers} × ${width}`;
 }
 
+/** What the tokens of whoever speaks are called; runs of this page learn characters. */
+export const unitOf = ({ guest }: State): string => guest.value?.unit ?? "characters";
+
 /** What a run is called: by its visitor, or for its model. */
 export const runTitle = (state: State, run: Run): string => run.name.value ?? sizeTitle(state, run.settings.value);

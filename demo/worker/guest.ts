@@ -3,6 +3,7 @@ import { FileError, ValueError } from "../../src/gpu/errors.ts";
 import type { Progress } from "../../src/io/reader.ts";
 import { type OpenedModel, openModel } from "../../src/models/open.ts";
 import { fitsVocabulary } from "../../src/models/vocabulary.ts";
+import { GPT2_TOKENS, gpt2Tokenizer } from "../../src/text/gpt2.ts";
 import { readTokenizer } from "../../src/text/restore.ts";
 import type { Tokenizer } from "../../src/text/tokenizer.ts";
 import type { ModelSource } from "../protocol.ts";
@@ -13,15 +14,31 @@ import { Voice } from "./voice.ts";
 const BESIDE = ["tokenizer.json", "rwkv_vocab_v20230424.txt"];
 const TOKENIZER = /\.(json|txt)$/i;
 
+/** The model among files that were chosen together; undefined if there is none. */
+export const modelAmong = (files: readonly File[]): File | undefined => files.find(({ name }) => !TOKENIZER.test(name));
+
+/** The text of a tokenizer that comes or lies with the model; null if there is none. */
+type Beside = () => Promise<string | null>;
+
 export interface Reading {
   onProgress(progress: Progress): void;
   readonly signal: AbortSignal;
 }
 
+/** A model that was opened, and where it can be read again. */
+export interface Guest {
+  readonly source: ModelSource;
+  readonly voice: Voice;
+}
+
 /** Opens a model to talk to, with the tokenizer that it holds or that comes or lies with it. */
-export async function openGuest(device: Device, source: ModelSource, reading: Reading): Promise<Voice> {
+export async function openGuest(device: Device, source: ModelSource, reading: Reading): Promise<Guest> {
+  return { source, voice: await read(device, source, reading) };
+}
+
+async function read(device: Device, source: ModelSource, reading: Reading): Promise<Voice> {
   if (source.kind === "files") {
-    const file = source.files.find(({ name }) => !TOKENIZER.test(name));
+    const file = modelAmong(source.files);
     if (!file) throw new ValueError("open: that is a tokenizer without its model; choose both files together");
     const beside = source.files.find(({ name }) => TOKENIZER.test(name));
     return speaking(await openModel(device, file, reading), async () => (beside ? beside.text() : null));
@@ -32,18 +49,18 @@ export async function openGuest(device: Device, source: ModelSource, reading: Re
 }
 
 /** The model with its tokenizer; without one nobody can talk to it, and it is given up. */
-async function speaking({ model, tokenizer }: OpenedModel, beside: () => Promise<string | null>): Promise<Voice> {
+async function speaking({ model, tokenizer, format }: OpenedModel, beside: Beside): Promise<Voice> {
   try {
-    const found = tokenizer ?? (await tokenizerOf(beside, model.config.vocabSize));
-    return new Voice(model, found);
+    return new Voice(model, tokenizer ?? (await tokenizerOf(beside, model.config.vocabSize, format)));
   } catch (error) {
     model.dispose();
     throw error;
   }
 }
 
-async function tokenizerOf(beside: () => Promise<string | null>, vocabSize: number): Promise<Tokenizer> {
+async function tokenizerOf(beside: Beside, vocabSize: number, format: OpenedModel["format"]): Promise<Tokenizer> {
   const text = await beside();
+  if (text === null && format === "gpt2" && vocabSize === GPT2_TOKENS) return gpt2Tokenizer();
   if (text === null)
     throw new FileError(
       "no-tokenizer",

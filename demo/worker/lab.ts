@@ -2,6 +2,8 @@ import type { Device } from "../../src/gpu/device.ts";
 import { ValueError } from "../../src/gpu/errors.ts";
 import { openDevice } from "../../src/gpu/open.ts";
 import type { Event, SeenLimits } from "../protocol.ts";
+import type { Guest } from "./guest.ts";
+import { Opening } from "./opening.ts";
 import { recover } from "./recovery.ts";
 import type { Run } from "./run.ts";
 import { Store } from "./store.ts";
@@ -15,6 +17,7 @@ export class Lab {
   readonly emit: (event: Event) => void;
   readonly turns = new Turns();
   readonly training: Training = new Training(this);
+  readonly opening: Opening;
   readonly store = new Store();
   texts = new Texts("");
   limits: SeenLimits | null = null;
@@ -22,10 +25,11 @@ export class Lab {
   /** The run that is trained, talked to and saved. */
   run: Run | null = null;
   /** A model that was opened; it speaks instead of the run. */
-  guest: Voice | null = null;
+  guest: Guest | null = null;
 
   constructor(emit: (event: Event) => void) {
     this.emit = emit;
+    this.opening = new Opening(emit);
   }
 
   /** Opens a device and watches over it. */
@@ -52,7 +56,7 @@ export class Lab {
   /** Gives up an opened model. */
   closeGuest(): void {
     if (!this.guest) return;
-    this.guest.dispose();
+    this.guest.voice.dispose();
     this.guest = null;
     this.emit({ kind: "modelClosed" });
   }
@@ -69,7 +73,7 @@ export class Lab {
 
   /** Whom the visitor talks to. */
   needVoice(): Voice {
-    return this.guest ?? this.needRun().voice;
+    return this.guest?.voice ?? this.needRun().voice;
   }
 
   needRun(): Run {

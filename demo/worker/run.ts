@@ -128,7 +128,7 @@ export class Run {
       settings: this.settings,
       step: this.step,
       parameters: this.voice.model.parameterCount,
-      stateBytes: this.voice.stateBytes,
+      stateBytes: this.voice.memory.stateBytes,
       keptState: this.voice.keptState,
       resumable: texts.has(this.settings.text),
     };

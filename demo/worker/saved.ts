@@ -46,10 +46,12 @@ function fits(value: unknown, shape: Shape): boolean {
   return Object.entries(shape).every(([key, holds]) => holds((value as Record<string, unknown>)[key]));
 }
 
+const isSaved = (value: unknown): value is Saved =>
+  fits(value, { settings: (part) => fits(part, SETTINGS), history: (part) => fits(part, HISTORY) });
+
 /** @throws FileError unless `value`, from a file of a stranger, is what `Run.checkpoint` writes */
 export function checkSaved(value: unknown): Saved {
-  if (fits(value, { settings: (part) => fits(part, SETTINGS), history: (part) => fits(part, HISTORY) }))
-    return value as Saved;
+  if (isSaved(value)) return value;
   throw new FileError(
     "no-run",
     "checkpoint: the file holds no run of this page, or a damaged one; choose a file that was saved with Save",
@@ -59,13 +61,13 @@ export function checkSaved(value: unknown): Saved {
 /** Header of a safetensors file that is longer than this is not one of this page. */
 const LONGEST = 2 ** 26;
 
-/** Whether a file holds a run, as far as its first bytes tell. */
+/** Whether a file holds a run of this page, as far as its first bytes tell: those of other programs can only be talked to. */
 export async function holdsRun(file: Blob): Promise<boolean> {
   try {
     const length = Number(new DataView(await file.slice(0, 8).arrayBuffer()).getBigUint64(0, true));
     if (length > LONGEST) return false;
     const { __metadata__ } = JSON.parse(await file.slice(8, 8 + length).text());
-    return Boolean(JSON.parse(__metadata__.ostinato).training);
+    return isSaved(JSON.parse(__metadata__.ostinato).training.settings);
   } catch {
     return false; // whatever it is, opening it as a model will say what is wrong
   }

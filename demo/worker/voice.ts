@@ -5,7 +5,7 @@ import { ValueError } from "../../src/gpu/errors.ts";
 import type { LanguageModel } from "../../src/models/language.ts";
 import { modelKind } from "../../src/models/registry.ts";
 import type { Tokenizer } from "../../src/text/tokenizer.ts";
-import type { Choices, GenerateOptions, GenerateReport, StateReport } from "../protocol.ts";
+import type { Choices, GenerateOptions, GenerateReport, Memory, StateReport } from "../protocol.ts";
 import { stateBytesOf, takes } from "./models.ts";
 
 /** Streamed text leaves in portions, so that thousands of characters a second do not flood the page. */
@@ -21,10 +21,7 @@ const ROUND = 8;
 export class Voice {
   readonly model: LanguageModel;
   readonly tokenizer: Tokenizer;
-  /** Bytes that the model remembers of one text. */
-  readonly stateBytes: number;
-  /** Tokens that fill its memory; null for a state of one size. */
-  readonly window: number | null;
+  readonly memory: Memory;
   /** A state to go on from, if one was kept. */
   kept: SavedSession | null = null;
   /** The text of the last answer, in the making. */
@@ -33,26 +30,30 @@ export class Voice {
   constructor(model: LanguageModel, tokenizer: Tokenizer) {
     this.model = model;
     this.tokenizer = tokenizer;
-    this.stateBytes = stateBytesOf(model);
     const { kind, contextLength } = model.config;
-    this.window = takes(modelKind(kind), "contextLength") ? Number(contextLength) : null;
+    const window = takes(modelKind(kind), "contextLength") ? Number(contextLength) : null;
+    this.memory = {
+      stateBytes: stateBytesOf(model),
+      window,
+      forgets: window !== null && model.contextLength > window,
+      unit: tokenizer.toJSON().kind === "characters" ? "characters" : "tokens",
+    };
   }
 
   /** Streams the model's continuation of a prompt, and tells what else was likely; its state can be kept. */
   async write(
     options: GenerateOptions,
-    onPiece: (text: string) => void,
+    onPiece: (text: string, position: number) => void,
     signal?: AbortSignal,
   ): Promise<GenerateReport> {
     this.last?.dispose();
     this.last = null;
     const session = new Session(this.model);
     try {
-      const { text, ...told } = await this.stream(session, options, onPiece, signal);
-      const choices = await this.look(text, this.tokenizer.encode(options.prompt).length);
+      const { ids, from, ...told } = await this.stream(session, options, onPiece, signal);
+      const choices = await this.look(Int32Array.from(ids), from);
       this.last = session;
-      const { stateBytes, window } = this;
-      return { ...told, stateBytes, window, stopped: signal?.aborted ?? false, choices };
+      return { ...told, stateBytes: this.memory.stateBytes, stopped: signal?.aborted ?? false, choices };
     } finally {
       if (this.last !== session) session.dispose();
     }
@@ -71,7 +72,7 @@ export class Voice {
 
   /** What is kept, in numbers. */
   get keptState(): StateReport | null {
-    return this.kept && { position: this.kept.position, bytes: this.stateBytes };
+    return this.kept && { position: this.kept.position, bytes: this.memory.stateBytes };
   }
 
   /** Keeps the state after the last answer. @throws ValueError before the first */
@@ -114,31 +115,42 @@ export class Voice {
   private async stream(
     session: Session,
     { prompt, length, ...sampling }: GenerateOptions,
-    onPiece: (text: string) => void,
+    onPiece: (text: string, position: number) => void,
     signal?: AbortSignal,
   ) {
     const start = performance.now();
+    const ids = [...this.tokenizer.encode(prompt)];
+    const from = ids.length;
+    const onToken = (id: number) => void ids.push(id);
     let first = 0;
-    let tokens = 0;
     let portion = "";
     let sent = start;
     let text = prompt;
-    const pieces = generate(this.model, this.tokenizer, { ...sampling, prompt, maxTokens: length, signal, session });
+    const pieces = generate(this.model, this.tokenizer, {
+      ...sampling,
+      prompt,
+      maxTokens: length,
+      signal,
+      session,
+      onToken,
+    });
     for await (const piece of pieces) {
       const now = performance.now();
-      if (tokens === 0) first = now;
-      tokens += [...piece].length;
+      first ||= now;
       portion += piece;
       text += piece;
       if (now - sent < PORTION_MS) continue;
-      onPiece(portion);
+      onPiece(portion, session.position);
       portion = "";
       sent = now;
     }
-    if (portion) onPiece(portion);
+    if (portion) onPiece(portion, session.position);
     const end = performance.now();
+    const tokens = ids.length - from;
     return {
       text,
+      ids,
+      from,
       tokens,
       tokensPerSecond: (1000 * tokens) / (end - start),
       firstTokenMs: (first || end) - start,
@@ -150,10 +162,9 @@ export class Voice {
     return this.last.save();
   }
 
-  /** What else was likely at each token that was written. */
-  private async look(text: string, from: number): Promise<Choices | null> {
+  /** What else was likely at each token that was written, those from `from` on. */
+  private async look(ids: Int32Array<ArrayBuffer>, from: number): Promise<Choices | null> {
     const { tokenizer } = this;
-    const ids = tokenizer.encode(text);
     // The first token of a text was foretold by nothing that the page shows.
     const first = Math.max(from, 1);
     if (ids.length > LOOKED_AT || ids.length <= first) return null;

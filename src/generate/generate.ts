@@ -11,6 +11,8 @@ export interface GenerateOptions extends GenerateTokensOptions {
   readonly stop?: readonly string[];
   /** Continue this session instead of a new text; it stays open and can go on afterwards. */
   readonly session?: Session;
+  /** Called with the id of each token before its text comes; a token may end within a character, and give none. */
+  readonly onToken?: (id: number) => void;
 }
 
 /**
@@ -28,7 +30,7 @@ export async function* generate(
   tokenizer: Tokenizer,
   options: GenerateOptions = {},
 ): AsyncGenerator<string, void, void> {
-  const { prompt = "", stop = [], session = new Session(model) } = options;
+  const { prompt = "", stop = [], session = new Session(model), onToken } = options;
   if (stop.some((text) => text === ""))
     throw new ValueError("generate: a stop text is empty; give the text that should end the generation");
   const stream = tokenizer.stream();
@@ -39,6 +41,7 @@ export async function* generate(
     else if (session.position === 0) session.feed(lineStart(tokenizer));
     for await (const id of session.generate(options)) {
       if (id === tokenizer.endOfText) break;
+      onToken?.(id);
       const piece = filter.push(stream.push(id));
       if (piece) yield piece;
       if (filter.stopped) return;

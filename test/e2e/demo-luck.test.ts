@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { WebWorker } from "puppeteer";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { readCheckpoint } from "../../src/train/checkpoint.ts";
 import { type Demo, startDemo, type Visit, visit } from "../support/demo.ts";
 
 /** Emulated GPUs share two cores with other tests. */
@@ -103,6 +104,29 @@ test("a full storage is told once and stops nothing; a page that is closed in mi
   await again.page.close();
 });
 
+test("a visitor who comes back without a GPU still has the runs, and takes them along as files", {
+  timeout: PATIENCE,
+}, async () => {
+  const visitor = await visit(demo, demo.url + LINK, () => {
+    Object.defineProperty(Navigator.prototype, "gpu", { value: undefined });
+  });
+  const { page, until, text } = visitor;
+  const session = await page.createCDPSession();
+  const place = await mkdtemp(join(folder, "exports-"));
+  await session.send("Browser.setDownloadBehavior", { behavior: "allow", downloadPath: place });
+  await page.waitForSelector('#runs button[aria-label^="Export"]:not(:disabled)', { timeout: PATIENCE });
+  expect(await text("#status")).toMatch(/does not offer WebGPU/);
+  await page.waitForSelector('#runs button[aria-label^="Open"]:disabled');
+  await page.click('#runs button[aria-label^="Export"]');
+  await until("#status", (now) => now.startsWith("Saved "), PATIENCE);
+  await expect.poll(() => readdir(place), { timeout: 10_000 }).toEqual([expect.stringMatching(/\.safetensors$/)]);
+  const [file] = await readdir(place);
+  const { training } = readCheckpoint(await readFile(join(place, file as string)));
+  expect(file).toContain(`-step-${training?.state.step}.`);
+  expect(visitor.errors).toEqual([]);
+  await page.close();
+});
+
 test("numbers that overflow end the run: the first tensor is named, and what was kept stays", {
   timeout: 3 * PATIENCE,
 }, async () => {
@@ -110,7 +134,7 @@ test("numbers that overflow end the run: the first tensor is named, and what was
   const { page, until, text, fill, enabled } = visitor;
   await enabled("#load", PATIENCE);
   await until("#status", (now) => now.startsWith("Your latest run is here again"), PATIENCE);
-  const [saved] = await readdir(folder);
+  const saved = (await readdir(folder)).find((name) => name.endsWith(".safetensors"));
   // The same run, whose next step goes too far.
   const file = (await readFile(join(folder, saved as string))).toString("latin1");
   const reckless = file.replaceAll(/learningRate\\":0\.02(?=[,}])/g, 'learningRate\\":1e06');

@@ -9,56 +9,18 @@ import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { writeSafetensors } from "../../src/io/write.ts";
 import { type Demo, startDemo, type Visit, visit } from "../support/demo.ts";
+import { gpt2, letterPairs, RWKV4, rwkv4 } from "../support/published.ts";
 import { torchFile } from "../support/torch.ts";
 
 /** Emulated GPUs share two cores with other tests. */
 const PATIENCE = 120_000;
 
-const CHANNELS = 64;
-const LAYERS = 3;
-const INNER = 4 * CHANNELS;
-/** Bytes are its tokens, so that it needs no tokenizer. */
-const VOCABULARY = 256;
-
-/** An RWKV-4 under its published names, that writes small letters. */
-function rwkv4(): Map<string, { shape: number[]; data: Float32Array<ArrayBuffer> }> {
-  const square = [CHANNELS, CHANNELS];
-  const vector = [CHANNELS];
-  const layer = {
-    ...{ "ln1.weight": vector, "ln1.bias": vector, "ln2.weight": vector, "ln2.bias": vector },
-    ...{ "att.time_decay": vector, "att.time_first": vector },
-    ...{ "att.time_mix_k": [1, 1, CHANNELS], "att.time_mix_v": [1, 1, CHANNELS], "att.time_mix_r": [1, 1, CHANNELS] },
-    ...{ "att.key.weight": square, "att.value.weight": square },
-    ...{ "att.receptance.weight": square, "att.output.weight": square },
-    ...{ "ffn.time_mix_k": [1, 1, CHANNELS], "ffn.time_mix_r": [1, 1, CHANNELS] },
-    ...{ "ffn.key.weight": [INNER, CHANNELS], "ffn.receptance.weight": square, "ffn.value.weight": [CHANNELS, INNER] },
-  };
-  const shapes: [string, number[]][] = [
-    ["emb.weight", [VOCABULARY, CHANNELS]],
-    ["blocks.0.ln0.weight", vector],
-    ["blocks.0.ln0.bias", vector],
-    ...Array.from({ length: LAYERS }, (_, i) =>
-      Object.entries(layer).map(([name, shape]): [string, number[]] => [`blocks.${i}.${name}`, shape]),
-    ).flat(),
-    ["ln_out.weight", vector],
-    ["ln_out.bias", vector],
-    ["head.weight", [VOCABULARY, CHANNELS]],
-  ];
-  return new Map(
-    shapes.map(([name, shape], s) => {
-      const size = shape.reduce((product, n) => product * n, 1);
-      const data = Float32Array.from({ length: size }, (_, n) => (((37 * n + 11 * s) % 101) - 50) / 200);
-      if (name === "head.weight") data.fill(0, 0, 97 * CHANNELS).fill(0, 123 * CHANNELS);
-      return [name, { shape, data }];
-    }),
-  );
-}
-
-const config = { kind: "rwkv4", vocabSize: VOCABULARY, channels: CHANNELS, numLayers: LAYERS };
-const ostinato = JSON.stringify({ config, tokenizer: { kind: "bytes" }, training: null });
+const ostinato = JSON.stringify({ config: RWKV4, tokenizer: { kind: "bytes" }, training: null });
 const tensors = rwkv4();
 /** One model, as three programs write it. */
 const published = writeSafetensors(tensors);
+/** A GPT-2 of a few letters and pairs, which lie in a file of their own. */
+const letters = writeSafetensors(gpt2(31));
 const FILES = {
   "own.safetensors": writeSafetensors(tensors, { ostinato }),
   "rwkv.safetensors": published,
@@ -67,6 +29,9 @@ const FILES = {
   "other.safetensors": writeSafetensors([["vision.weight", { shape: [2, 3], data: new Float32Array(6) }]]),
   "no-rest.safetensors": writeSafetensors([...tensors].filter(([name]) => !/blocks\.1\./.test(name))),
   "notes.txt": new TextEncoder().encode("Dear diary"),
+  "letters.safetensors": letters,
+  "tokenizer.json": new TextEncoder().encode(letterPairs()),
+  "gpt2.safetensors": writeSafetensors(gpt2(50257)),
 };
 
 /** What ships with the page, once it is trained. */
@@ -82,18 +47,21 @@ let address: string;
 let letGo: () => void = () => {};
 /** Answers that the page broke off. */
 let brokenOff = 0;
+/** The held file is no longer there. */
+let withdrawn = false;
 
 function answer(url: string | undefined, response: ServerResponse): void {
   response.setHeader("Access-Control-Allow-Origin", "*");
-  if (url === "/model.safetensors" || url === "/held.safetensors") {
+  if (url === "/held.safetensors" && !withdrawn) {
     response.setHeader("Content-Length", published.length);
     response.write(published.subarray(0, 300_000));
     response.on("close", () => {
       if (!response.writableFinished) brokenOff++;
     });
     letGo = () => response.end(published.subarray(300_000));
-    if (url === "/model.safetensors") letGo();
-  } else if (url === "/other.safetensors") response.end(FILES["other.safetensors"]);
+  } else if (url === "/gpt2/model.safetensors") response.end(letters);
+  else if (url === "/gpt2/tokenizer.json") response.end(letterPairs());
+  else if (url === "/other.safetensors") response.end(FILES["other.safetensors"]);
   else if (url === "/page.safetensors")
     response.setHeader("Content-Type", "text/html").end("<!doctype html><title>Log in</title>");
   else if (url === "/breaks.safetensors") {
@@ -128,11 +96,18 @@ async function fetchFrom({ page, enabled, fill }: Visit, url: string): Promise<v
   await page.click("#open-fetch");
 }
 
-/** What the open model goes on with. */
-async function ask({ page, enabled, fill, text }: Visit): Promise<string> {
-  await fill("#prompt", "whale");
-  await fill("#temperature", "0");
-  await fill("#length", "8");
+async function loseDevice(): Promise<void> {
+  const session = await demo.browser.target().createCDPSession();
+  await session.send("Browser.crashGpuProcess");
+}
+
+/** What the open model goes on with: what it holds likeliest, unless the fields say something else. */
+async function ask(
+  { page, enabled, fill, text }: Visit,
+  fields: Readonly<Record<string, number>> = {},
+): Promise<string> {
+  const all = { prompt: "whale", temperature: 0, length: 8, ...fields };
+  for (const [id, value] of Object.entries(all)) await fill(`#${id}`, String(value));
   await enabled("#generate", PATIENCE);
   await page.click("#generate");
   await page.waitForSelector("#generate-stop:disabled", { timeout: PATIENCE });
@@ -146,7 +121,9 @@ test("a model is opened from any of its files, and nothing that cannot be opened
   const { page, until, text } = visitor;
   await upload(visitor, "own.safetensors");
   await until("#status", (now) => now.startsWith("Opened own.safetensors: "), PATIENCE);
-  expect(await text("#status")).toMatch(/: [\d,]+ parameters, 256 tokens, [\d.]+ KB of state\. Talk to it\.$/);
+  expect(await text("#status")).toMatch(
+    /: [\d,]+ parameters, 256 different tokens, [\d.]+ KB of state\. Talk to it\.$/,
+  );
   expect(await text("#speaker")).toBe("own.safetensors");
   const said = await ask(visitor);
   expect(said).toMatch(/^whale[a-z]{8}$/);
@@ -196,9 +173,78 @@ test("a model is opened from any of its files, and nothing that cannot be opened
   await until("#speaker", (now) => now === "held.safetensors", PATIENCE);
   expect(await ask(visitor)).toBe(said);
 
-  await page.click("#talk-now"); // it says Close
+  // The GPU is lost, and what was open is no longer to be had.
+  withdrawn = true;
+  await loseDevice();
+  const gone = await until("#status", (now) => now.startsWith("The opened model could not"), PATIENCE);
+  expect(gone).toMatch(/ read again after the GPU was lost\. .* answered 404 Not Found; check the address, .*\.$/);
   await until("#speaker", (now) => now === "No model yet");
   expect(await page.$eval("#generate", (button) => (button as HTMLButtonElement).disabled)).toBe(true);
+  await page.close();
+});
+
+test("a model that was opened outlives the device, with the state that was kept of it", {
+  timeout: 2 * PATIENCE,
+}, async () => {
+  const visitor = await visit(demo);
+  const { page, until, text, fill, enabled } = visitor;
+  await upload(visitor, "rwkv.safetensors");
+  await until("#speaker", (now) => now === "rwkv.safetensors", PATIENCE);
+  const said = await ask(visitor);
+
+  // Every way of sampling, and the seed, reach the model.
+  const off = { "top-k": 0, "top-p": 1, "min-p": 0, repetition: 1, "talk-seed": 1 };
+  const bold = await ask(visitor, { ...off, temperature: 2 });
+  expect(bold).not.toBe(said);
+  for (const narrow of [{ "top-k": 1 }, { "top-p": 0.01 }, { "min-p": 1 }])
+    expect(await ask(visitor, { ...off, ...narrow, temperature: 2 }), JSON.stringify(narrow)).toBe(said);
+  expect(await ask(visitor, { ...off, "talk-seed": 2, temperature: 2 })).not.toBe(bold);
+  expect(await ask(visitor, { ...off, repetition: 3 })).not.toBe(said);
+  expect(await ask(visitor, off)).toBe(said);
+
+  await page.click("#keep-state");
+  await until("#status", (now) => now.startsWith("The state after 13 tokens is kept"), PATIENCE);
+  await fill("#length", "20000");
+  await page.click("#generate");
+  await until("#answer", (now) => now.length > 40, PATIENCE);
+  await loseDevice();
+  await until("#status", (now) => now === "The opened model is here again. Talk to it.", PATIENCE);
+  expect((await text("#answer")).length).toBeGreaterThan(40);
+  await page.waitForSelector("#keep-state:disabled"); // what it remembered of this answer is gone
+  expect(await text("#branch-help")).toMatch(/the state that is kept after 13 tokens/);
+  await fill("#length", "8");
+  await enabled("#branch", PATIENCE);
+  await page.click("#branch");
+  await until("#branch-1", (now) => now.length === 8, PATIENCE);
+  expect(await ask(visitor)).toBe(said);
+  await page.click("#talk-now"); // it says Close
+  await until("#speaker", (now) => now === "No model yet");
+  await page.close();
+});
+
+test("a GPT-2 speaks with the tokenizer that comes or lies with it, or its own; its tokens are counted, and its text ends", {
+  timeout: 2 * PATIENCE,
+}, async () => {
+  const visitor = await visit(demo);
+  const { page, until, text } = visitor;
+  await upload(visitor, "letters.safetensors");
+  await until("#status", (now) => /^The model has 31 tokens and no tokenizer .*; choose its tokenizer\.json/.test(now));
+  await upload(visitor, "letters.safetensors", "tokenizer.json");
+  await until("#speaker", (now) => now === "letters.safetensors", PATIENCE);
+  expect(await text("#length-help")).toBe("Tokens to write.");
+  const said = await ask(visitor, { length: 100 });
+  expect(await page.$$eval("#answer .token", (tokens) => tokens.length)).toBe(29); // after "wh", "al" and "e"
+  expect(await text("#talk-grows")).toBe(
+    "After 32 tokens the cache holds 16.0 KB; it grows with each up to 32, where the text has to end.",
+  );
+  await fetchFrom(visitor, `${address}/gpt2/model.safetensors`);
+  await until("#speaker", (now) => now === "model.safetensors", PATIENCE);
+  expect(await ask(visitor, { length: 100 })).toBe(said);
+  await upload(visitor, "gpt2.safetensors");
+  await until("#status", (now) => /^Opened gpt2\.safetensors: .* 50,257 different tokens/.test(now), PATIENCE);
+  expect(await ask(visitor)).toMatch(/^whale/);
+  expect(await page.$$eval("#answer .token", (tokens) => tokens.length)).toBe(8);
+  expect(visitor.errors).toEqual([]);
   await page.close();
 });
 
@@ -213,7 +259,9 @@ test.skipIf(shipped.length === 0)(
     const offers = await page.$$eval("#starters li", (lines) => lines.map((line) => line.textContent ?? ""));
     expect(offers).toHaveLength(shipped.length);
     for (const offer of offers)
-      expect(offer).toMatch(/ on .*[\d,]+ parameters, [\d,]+ steps in .* on .*; held-out loss \d\.\d{3}\.$/);
+      expect(offer).toMatch(
+        / on .*[\d,]+ parameters, [\d,]+ steps of [\d,]+ characters in .* on .*; held-out loss \d\.\d{3}\.$/,
+      );
     await page.click("#talk-now");
     await until("#answer", (now) => now.length > 60);
     expect(offers[0]).toContain(await text("#speaker"));

@@ -198,11 +198,14 @@ test("an abort stops it; the next call works", async () => {
 test("text streams in whole characters, and stop texts end it", async () => {
   const bytes = new ByteTokenizer();
   const model = await build("lstm", bytes.vocabSize, 1);
-  const pieces = await collect(generate(model, bytes, { prompt: "é", maxTokens: 64, seed: 2 }));
+  const told: number[] = [];
+  const onToken = (id: number) => void told.push(id);
+  const pieces = await collect(generate(model, bytes, { prompt: "é", maxTokens: 64, seed: 2, onToken }));
   const session = new Session(model);
   session.feed(bytes.encode("é"));
   const ids = await collect(session.generate({ maxTokens: 64, seed: 2 }));
   expect(pieces.join("")).toBe(bytes.decode(ids));
+  expect(told).toEqual(ids);
   session.dispose();
   const chars = await build("lstm");
   const text = (await collect(generate(chars, tokenizer, { prompt: "a", maxTokens: 40, seed: 1 }))).join("");

@@ -9,28 +9,26 @@ export function talkAnswers(lab: Lab): Answers<TalkCalls> {
   };
   return {
     async generate(options) {
-      const voice = lab.needVoice();
       const signal = begin();
-      return lab.turns.interrupt(() => voice.write(options, (text) => lab.emit({ kind: "piece", text }), signal));
+      const onPiece = (text: string, position: number) => lab.emit({ kind: "piece", text, position });
+      return lab.turns.interrupt(async () => lab.needVoice().write(options, onPiece, signal));
     },
     async stopGenerating() {
       answering.abort();
       return null;
     },
     async keepState() {
-      const voice = lab.needVoice();
       return lab.turns.interrupt(async () => {
+        const voice = lab.needVoice();
         await voice.keep();
         if (voice === lab.run?.voice) await lab.training.keep(lab.run);
         return voice.keptState as StateReport;
       });
     },
     async branch(options) {
-      const voice = lab.needVoice();
       const signal = begin();
-      await lab.turns.interrupt(() =>
-        voice.branch(options, (branch, text) => lab.emit({ kind: "branched", branch, text }), signal),
-      );
+      const onPiece = (branch: 0 | 1, text: string) => lab.emit({ kind: "branched", branch, text });
+      await lab.turns.interrupt(async () => lab.needVoice().branch(options, onPiece, signal));
       return null;
     },
   };
