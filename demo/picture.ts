@@ -9,22 +9,35 @@ export interface Palette {
   readonly low: Rgb;
 }
 
-/** The largest magnitude in a part; 1 where all is zero. */
-export const scaleOf = ({ values }: LookPart): number =>
-  values.reduce((most, value) => Math.max(most, Math.abs(value)), 0) || 1;
+/** This share of what is not zero lies within the colours' range: a few values that stand out would leave all others pale. */
+const WITHIN = 0.95;
 
-/** One pixel a value, RGBA, row by row: attention on its own scale of 0 to 1, states from the lowest to the highest value. */
-export function paint(part: LookPart, tokens: number, { zero, high, low }: Palette): Uint8ClampedArray<ArrayBuffer> {
-  const pixels = new Uint8ClampedArray(part.rows * tokens * 4);
-  // A few weights near 1 would leave all others dark.
-  const bend = part.kind === "attention" ? Math.sqrt : (share: number) => share;
-  const scale = part.kind === "attention" ? 1 : scaleOf(part);
+/** The magnitude from which on a value has the full colour. */
+export function scaleOf({ values }: Pick<LookPart, "values">): number {
+  const magnitudes = values
+    .map(Math.abs)
+    .filter((magnitude) => magnitude > 0)
+    .sort();
+  return magnitudes[Math.floor(WITHIN * (magnitudes.length - 1))] ?? 1;
+}
+
+/** How far from nothing to the full colour of its sign a value stands: -1 to 1. */
+export const toneOf = (value: number, scale: number): number => Math.max(-1, Math.min(1, value / scale));
+
+/** The colour of a tone. */
+export function tint(tone: number, { zero, high, low }: Palette): Rgb {
+  const end = tone < 0 ? low : high;
+  const mix = (c: number) =>
+    Math.round((zero[c] as number) + Math.abs(tone) * ((end[c] as number) - (zero[c] as number)));
+  return [mix(0), mix(1), mix(2)];
+}
+
+/** One pixel a value, RGBA, row by row. */
+export function paint(part: Pick<LookPart, "values">, palette: Palette): Uint8ClampedArray<ArrayBuffer> {
+  const pixels = new Uint8ClampedArray(part.values.length * 4);
+  const scale = scaleOf(part);
   part.values.forEach((value, i) => {
-    const share = bend(Math.min(1, Math.abs(value) / scale));
-    const end = value < 0 ? low : high;
-    for (let c = 0; c < 3; c++)
-      pixels[4 * i + c] = (zero[c] as number) + share * ((end[c] as number) - (zero[c] as number));
-    pixels[4 * i + 3] = 255;
+    pixels.set([...tint(toneOf(value, scale), palette), 255], 4 * i);
   });
   return pixels;
 }

@@ -1,15 +1,19 @@
 import { effect, signal } from "@preact/signals-core";
 import type { Actions } from "../actions.ts";
 import { visible } from "../likely.ts";
-import { paint, rgbOf } from "../picture.ts";
+import { type Palette, paint, rgbOf, scaleOf, tint, toneOf } from "../picture.ts";
 import type { LookPart } from "../protocol.ts";
 import type { State } from "../state.ts";
 import { byId, make } from "./dom.ts";
-import { count } from "./format.ts";
-import { colour, modelToken } from "./theme.ts";
+import { count, percent } from "./format.ts";
+import { colour } from "./theme.ts";
 
 /** Characters of an answer that are proposed. */
 const SHOWN = 40;
+/** Lines of a sample among which one is proposed. */
+const LINES = 4;
+/** Tones of the scale under the picture: of a state, and of attention. */
+const TONES = { state: [-1, -0.5, 0, 0.5, 1], attention: [0, 0.25, 0.5, 0.75, 1] } as const;
 
 interface Place {
   readonly row: number;
@@ -23,13 +27,11 @@ export function mountLook(state: State, actions: Actions): void {
   const start = byId("look-start", HTMLButtonElement);
   const choice = byId("look-part", HTMLSelectElement);
   const picture = byId("look-picture", HTMLCanvasElement);
-  const labels = byId("look-tokens");
-  const read = byId("look-read");
   const prompt = byId("prompt", HTMLTextAreaElement);
   const chosen = signal(0);
-  let written = false;
   const at = signal<Place | null>(null);
   const part = () => state.look.value?.parts[chosen.value];
+  let written = false;
 
   text.addEventListener("input", () => {
     written = true;
@@ -37,9 +39,10 @@ export function mountLook(state: State, actions: Actions): void {
   effect(() => {
     // The model surely has the characters of what it wrote.
     const { value } = state.answer;
-    void state.current.value;
+    const run = state.current.value;
     void state.settings.value;
-    if (!written) text.value = value ? value.prompt + value.text.slice(0, SHOWN) : prompt.value;
+    const sample = state.guest.value || state.phase.value === "training" ? "" : (run?.samples.value.at(-1)?.text ?? "");
+    if (!written) text.value = value ? value.prompt + value.text.slice(0, SHOWN) : longestLine(sample) || prompt.value;
   });
   form.addEventListener("submit", (event) => {
     event.preventDefault();
@@ -61,30 +64,21 @@ export function mountLook(state: State, actions: Actions): void {
     choice.selectedIndex = same ? chosen.peek() : 0;
     chosen.value = choice.selectedIndex;
     at.value = null;
-    labels.replaceChildren(...look.tokens.map((token) => make("span", "", visible(token))));
   });
 
-  effect(() => {
-    void state.theme.value;
-    const look = state.look.value;
-    const now = part();
-    if (!look || !now) return;
-    const palette = {
-      zero: rgbOf(colour("--sunk")),
-      high: rgbOf(colour(modelToken(look.model))),
-      low: rgbOf(colour("--ink")),
-    };
-    picture.width = look.tokens.length;
-    picture.height = now.rows;
-    const pixels = paint(now, look.tokens.length, palette);
-    picture.getContext("2d")?.putImageData(new ImageData(pixels, look.tokens.length, now.rows), 0, 0);
-    picture.ariaLabel = `${now.name}, a column for each of ${look.tokens.length} characters, ${count(now.rows)} rows; the arrow keys read values`;
-  });
+  mountPicture(state, picture, part);
+  mountPlace(state, part, () => at.value);
 
-  picture.addEventListener("pointermove", ({ offsetX, offsetY }) => {
+  const point = ({ offsetX, offsetY }: PointerEvent) => {
     at.value = placeAt(offsetX / picture.clientWidth, offsetY / picture.clientHeight, state, part());
+  };
+  picture.addEventListener("pointerdown", point);
+  picture.addEventListener("pointermove", point);
+  picture.addEventListener("pointerleave", ({ pointerType }) => {
+    // A finger that is lifted leaves too, and its owner wants to read.
+    if (pointerType !== "touch") at.value = null;
   });
-  picture.addEventListener("pointerleave", () => {
+  picture.addEventListener("blur", () => {
     at.value = null;
   });
   picture.addEventListener("keydown", (event) => {
@@ -95,39 +89,123 @@ export function mountLook(state: State, actions: Actions): void {
     event.preventDefault();
     const { row, token } = at.value ?? { row: 0, token: -1 };
     const within = (value: number, size: number) => Math.min(Math.max(value, 0), size - 1);
-    at.value = { row: within(row + (step[0] as number), now.rows), token: within(token + (step[1] as number), tokens) };
+    const to = (value: number, index: 0 | 1, size: number) => within(value + (step[index] as number), size);
+    at.value = { row: to(row, 0, now.rows.length), token: to(token, 1, tokens) };
+    // A pointer that passes over the picture reads nothing out.
+    byId("chart-said").textContent = byId("look-read").textContent;
   });
+}
 
+/** The longest of a text's first lines, which a field of one line can hold. */
+const longestLine = (text: string): string =>
+  text
+    .split("\n", LINES)
+    .map((line) => line.replace(/^[^\p{L}\p{N}]+/u, ""))
+    .reduce((longest, line) => (line.length > longest.length ? line : longest), "")
+    .slice(0, SHOWN);
+
+/** With a minus as wide as a digit. */
+const signed = (value: number, digits: number): string => value.toFixed(digits).replace("-", "−");
+
+/** Colours of the present theme: one for each sign, the same for every model, as some models' own colours are those of text. */
+const palette = (): Palette => ({
+  zero: rgbOf(colour("--sunk")),
+  high: rgbOf(colour("--positive")),
+  low: rgbOf(colour("--negative")),
+});
+
+const css = (tone: number, colours: Palette): string => `rgb(${tint(tone, colours).join(" ")})`;
+
+/** The picture itself, the characters beside and below it, and what its colours mean. */
+function mountPicture(state: State, picture: HTMLCanvasElement, part: () => LookPart | undefined): void {
+  const [labels, beside] = [byId("look-tokens"), byId("look-rows")];
+  const [low, ramp, high] = [byId("look-low"), byId("look-ramp"), byId("look-high")];
+  effect(() => {
+    byId("look-empty").hidden = state.look.value !== null;
+    const tokens = state.look.value?.tokens ?? [];
+    labels.replaceChildren(...tokens.map((token) => make("span", "", visible(token))));
+  });
+  effect(() => {
+    void state.theme.value;
+    const look = state.look.value;
+    const now = part();
+    if (!look || !now) return;
+    const colours = palette();
+    const [width, height] = [look.tokens.length, now.rows.length];
+    picture.width = width;
+    picture.height = height;
+    picture.getContext("2d")?.putImageData(new ImageData(paint(now, colours), width, height), 0, 0);
+    picture.ariaLabel = `${now.name}, a column for each of ${width} characters, ${count(height)} rows; the arrow keys read values`;
+    beside.style.setProperty("--rows", String(height));
+    const named = now.kind === "attention" ? now.rows : [];
+    beside.replaceChildren(...named.map((row) => make("span", "", visible(look.tokens[row] ?? ""))));
+    const most = scaleOf(now);
+    low.textContent = now.kind === "attention" ? "0%" : `≤ ${signed(-most, 2)}`;
+    high.textContent = `≥ ${now.kind === "attention" ? percent(most) : signed(most, 2)}`;
+    ramp.replaceChildren(
+      ...TONES[now.kind].map((tone) => {
+        const step = make("span");
+        step.style.background = css(tone, colours);
+        return step;
+      }),
+    );
+  });
+}
+
+/** The place that is pointed at: in words, as lines over the picture, and its whole row as colours of the text. */
+function mountPlace(state: State, part: () => LookPart | undefined, at: () => Place | null): void {
+  const [labels, beside, read] = [byId("look-tokens"), byId("look-rows"), byId("look-read")];
+  const lines = { row: byId("look-row"), column: byId("look-column") };
   let marked: Element[] = [];
   effect(() => {
     const look = state.look.value;
     const now = part();
-    const place = at.value;
+    const place = at();
+    void state.theme.value;
+    const tokens = look?.tokens.length ?? 0;
+    const row = now && place ? now.values.subarray(place.row * tokens, (place.row + 1) * tokens) : null;
     for (const label of marked) label.classList.remove("looked-at");
-    marked = [];
-    if (!look || !now || !place) {
-      read.textContent = look ? sentenceOf(now) : "\u00a0";
+    marked = place ? [labels.children[place.token], beside.children[place.row]].flatMap((label) => label ?? []) : [];
+    for (const label of marked) label.classList.add("looked-at");
+    lines.row.hidden = lines.column.hidden = !row;
+    const colours = palette();
+    const scale = row && now ? scaleOf(now) : 1;
+    for (const [i, label] of [...labels.children].entries()) {
+      const tone = row && now ? css(toneOf(row[i] ?? 0, scale), colours) : "transparent";
+      (label as HTMLElement).style.setProperty("--tone", tone);
+    }
+    if (!look || !now || !place || !row) {
+      read.textContent = look && now ? sentenceOf(now, look.cut ? tokens : null) : "\u00a0";
       return;
     }
-    const value = now.values[place.row * look.tokens.length + place.token] as number;
+    const share = (index: number, size: number) => `${(100 * index) / size}%`;
+    Object.assign(lines.row.style, {
+      ...{ left: "0", right: "0", top: share(place.row, now.rows.length), height: share(1, now.rows.length) },
+    });
+    Object.assign(lines.column.style, {
+      ...{ top: "0", bottom: "0", left: share(place.token, tokens), width: share(1, tokens) },
+    });
+    const value = row[place.token] as number;
     const shown = (index: number) => `“${visible(look.tokens[index] ?? "")}”`;
-    const indices = now.kind === "attention" ? [place.row, place.token] : [place.token];
-    marked = indices.flatMap((index) => labels.children[index] ?? []);
-    for (const label of marked) label.classList.add("looked-at");
     read.textContent =
       now.kind === "attention"
         ? `${shown(place.row)} gives ${shown(place.token)} ${(100 * value).toFixed(1)}% of its attention`
-        : `After ${shown(place.token)}, unit ${place.row + 1} is ${value.toFixed(3)}`;
+        : `After ${shown(place.token)}, unit ${(now.rows[place.row] as number) + 1} is ${signed(value, 3)}`;
   });
 }
 
-const sentenceOf = (part: LookPart | undefined): string =>
-  part?.kind === "attention"
-    ? "Rows attend to columns; the brighter, the more. Above the diagonal lies what is still to come."
-    : "Each row is a unit, each column the state after a character; one colour is positive, the other negative.";
+/** What the picture is, and how to read it. */
+function sentenceOf({ kind, rows, of }: LookPart, cut: number | null): string {
+  const told =
+    kind === "attention"
+      ? "Each row is a character, and spreads its attention over the columns: itself and those before."
+      : `Each row is a unit, like beside like${rows.length < of ? ` (the ${rows.length} of ${count(of)} that change most)` : ""}; each column is the state after a character.`;
+  const limit = cut === null ? "" : ` The first ${cut} characters are shown.`;
+  return `${told} Point at a row to see it over the text.${limit}`;
+}
 
 function placeAt(x: number, y: number, state: State, part: LookPart | undefined): Place | null {
   const tokens = state.look.value?.tokens.length ?? 0;
   if (!part || x < 0 || x >= 1 || y < 0 || y >= 1) return null;
-  return { row: Math.floor(y * part.rows), token: Math.floor(x * tokens) };
+  return { row: Math.floor(y * part.rows.length), token: Math.floor(x * tokens) };
 }

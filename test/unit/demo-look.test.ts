@@ -1,8 +1,9 @@
 /** What the page makes of a model's insides, apart from page, worker and device. */
 import { expect, test } from "vitest";
 import { drawnShares, likelyAt, visible } from "../../demo/likely.ts";
-import { paint, rgbOf } from "../../demo/picture.ts";
-import type { Choices, LookPart } from "../../demo/protocol.ts";
+import { paint, type Rgb, rgbOf, scaleOf, toneOf } from "../../demo/picture.ts";
+import type { Choices } from "../../demo/protocol.ts";
+import { telling } from "../../demo/worker/order.ts";
 import { Texts, textChoices } from "../../demo/worker/texts.ts";
 import { tasks } from "../../src/text/tasks.ts";
 
@@ -72,30 +73,35 @@ test("tokens that cannot be seen have signs", () => {
   expect([" ", "\n", "a b", " the", ""].map(visible)).toEqual(["␣", "⏎", "a b", "␣the", "∅"]);
 });
 
-test("pictures: attention from 0 to 1, states from the lowest to the highest", () => {
+test("pictures: from nothing to the colour of each sign", () => {
   const palette = { zero: rgbOf("#fff"), high: rgbOf("#0072b2"), low: rgbOf("#000000") };
   expect(palette.high).toEqual([0, 114, 178]);
-  const part = (kind: LookPart["kind"], ...values: number[]): LookPart => ({
-    ...{ name: "", kind, rows: values.length },
-    values: Float32Array.from(values),
-  });
-  const colours = (one: LookPart) => {
-    const pixels = paint(one, 1, palette);
-    return Array.from({ length: one.rows }, (_, i) => [...pixels.subarray(4 * i, 4 * i + 3)]);
+  const colours = (...values: number[]) => {
+    const pixels = paint({ values: Float32Array.from(values) }, palette);
+    return values.map((_, i) => [...pixels.subarray(4 * i, 4 * i + 4)]);
   };
-  const [nothing, highest, lowest, half] = colours(part("state", 0, 4, -4, 2));
-  expect([nothing, highest, lowest]).toEqual([palette.zero, palette.high, palette.low].map((rgb) => [...rgb]));
+  const full = (colour: Rgb) => [...colour, 255];
+  const [nothing, highest, lowest, half] = colours(0, 4, -4, 2, 4);
+  expect([nothing, highest, lowest]).toEqual([palette.zero, palette.high, palette.low].map(full));
   expect(half![0]).toBeCloseTo(127.5, -1);
-  expect(colours(part("attention", 0, 1))).toEqual([
-    [255, 255, 255],
-    [0, 114, 178],
-  ]);
-  // A quarter of the attention is half the way.
-  expect(colours(part("attention", 0.25))[0]![0]).toBeCloseTo(127.5, -1);
-  expect(colours(part("state", 0, 0))).toEqual([
-    [255, 255, 255],
-    [255, 255, 255],
-  ]);
+  expect(colours(0, 0)).toEqual([full(palette.zero), full(palette.zero)]);
+});
+
+test("a value that stands out does not leave all others pale", () => {
+  const values = Float32Array.from({ length: 100 }, (_, i) => (i === 7 ? 1000 : i % 2 ? -0.5 : 0.5));
+  expect(scaleOf({ values })).toBe(0.5);
+  expect([1000, 0.25, -0.5].map((value) => toneOf(value, 0.5))).toEqual([1, 0.5, -1]);
+  // Nor does what is still to come: half of attention's triangle.
+  expect(scaleOf({ values: Float32Array.of(0, 0, 0, 0, 0, 0.25) })).toBe(0.25);
+});
+
+test("the rows that change most are shown, like beside like", () => {
+  const rising = [0, 1, 2, 3];
+  const falling = [3, 2, 1, 0];
+  const level = [9, 9, 9, 9];
+  const rows = [rising, level, falling, rising.map((x) => 2 * x), falling.map((x) => 2 * x)];
+  const order = telling(Float32Array.from(rows.flat()), rows.length, 4, 4);
+  expect(order).toEqual([3, 0, 4, 2]);
 });
 
 test("every task is offered as a text, in two parts that its run keeps apart", async () => {
