@@ -57,7 +57,7 @@ export interface Run {
   /** Whether its curve is drawn. */
   readonly shown: Signal<boolean>;
   /** Whether the visitor said so, which then holds. */
-  pinned: boolean;
+  readonly pinned: Signal<boolean>;
   /** Whether the browser keeps a checkpoint of it. */
   readonly kept: Signal<boolean>;
   /** Why the browser keeps none, once it refused. */
@@ -83,7 +83,7 @@ export function newRun(report: RunReport, history?: History, kept = false): Run 
     curve,
     samples: signal(history?.samples ?? []),
     shown: signal(true),
-    pinned: false,
+    pinned: signal(false),
     kept: signal(kept),
     refusal: null,
   };
@@ -147,7 +147,7 @@ export function createState() {
     enter(run: Run): void {
       batch(() => {
         const before = current.value;
-        for (const other of runs.value) if (!other.pinned) other.shown.value = other === before;
+        for (const other of runs.value) if (!other.pinned.value) other.shown.value = other === before;
         const others = runs.value.filter(({ id }) => id !== run.id);
         runs.value =
           others.length < runs.value.length ? runs.value.map((r) => (r.id === run.id ? run : r)) : [...others, run];
@@ -164,6 +164,8 @@ export function createState() {
     }),
     /** What the next comparison would train. */
     contenders: signal<readonly Contender[]>([]),
+    /** The step at which the charts of the current run are read; null for the latest. */
+    pointed: signal<number | null>(null),
     /** Counts up whenever a curve grew. */
     growth: signal(0),
     /** What ships with the page. */

@@ -1,28 +1,30 @@
-import type { CostPoint } from "./protocol.ts";
+import type { CostPoint, HeldOutPoint } from "./protocol.ts";
+import type { Quality } from "./quality.ts";
 
 /** What a comparison found of one model. */
 export interface Finding {
   readonly name: string;
-  readonly loss: number;
+  readonly heldOut: HeldOutPoint | undefined;
   /** Seconds of training. */
   readonly seconds: number;
   readonly cost: readonly CostPoint[];
 }
 
-/** Losses closer than this are a draw: another seed would change their order. */
-const DRAW = 0.01;
-
 /** Who has quality, quick training and cheap writing; and whether one has all three. */
-export function verdict(findings: readonly Finding[]): string {
-  const learner = least(findings, ({ loss }) => loss);
+export function verdict(findings: readonly Finding[], quality: Quality): string {
+  const { of, format, higherIsBetter } = quality;
+  const reached = ({ heldOut }: Finding) => (heldOut ? of(heldOut) : Number.NaN);
+  const behind = (finding: Finding) => (higherIsBetter ? -1 : 1) * reached(finding);
+  const learner = least(findings, behind);
   const trainer = least(findings, ({ seconds }) => seconds);
   const writer = least(findings, ({ cost }) => cost.at(-1)?.milliseconds ?? Number.POSITIVE_INFINITY);
   const keeper = least(findings, ({ cost }) => cost.at(-1)?.bytes ?? Number.POSITIVE_INFINITY);
   const context = writer.cost.at(-1)?.context ?? 0;
-  const drawn = findings.filter(({ loss }) => loss - learner.loss < DRAW).length > 1;
+  const drawn = findings.filter((finding) => behind(finding) - behind(learner) < quality.draw).length > 1;
+  const how = higherIsBetter ? `${format(reached(learner))} of answers right` : `loss ${format(reached(learner))}`;
   const all = trainer === learner && writer === learner && keeper === learner;
   const parts = [
-    `${learner.name} learned best${drawn ? ", by less than another seed may change" : ""} (loss ${learner.loss.toFixed(3)})`,
+    `${learner.name} learned best${drawn ? ", by less than another seed may change" : ""} (${how})`,
     `${trainer.name} trained fastest (${trainer.seconds.toFixed(trainer.seconds < 10 ? 1 : 0)} s)`,
     `after ${context.toLocaleString("en")} characters ${writer.name} writes fastest${writer === keeper ? ", in the least memory" : `, and ${keeper.name} needs the least memory`}`,
   ];

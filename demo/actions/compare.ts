@@ -15,15 +15,19 @@ export function compareActions(
   { begin }: TrainingActions,
 ): CompareActions {
   let asked = 0;
+  async function contend(models: readonly string[]): Promise<void> {
+    const settings = state.settings.value;
+    if (!settings || !state.text.value || state.device.value.phase !== "ready") return;
+    const mine = ++asked;
+    const contenders = await attempt(() => client.call("match", settings, models));
+    if (contenders && mine === asked) state.contenders.value = contenders;
+  }
+
   return {
-    async contend(models) {
-      const settings = state.settings.value;
-      if (!settings || !state.text.value || state.device.value.phase !== "ready") return;
-      const mine = ++asked;
-      const contenders = await attempt(() => client.call("match", settings, models));
-      if (contenders && mine === asked) state.contenders.value = contenders;
-    },
+    contend,
     async compare() {
+      // Settings that were changed a moment ago count too.
+      await contend(state.contenders.value.map(({ settings }) => settings.model));
       const contenders = state.contenders.value;
       const obstacle = contenders.find(({ obstacle }) => obstacle)?.obstacle;
       if (obstacle) {

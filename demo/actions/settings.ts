@@ -1,3 +1,4 @@
+import { effect } from "@preact/signals-core";
 import { Refusal } from "../client.ts";
 import type { Settings, Size } from "../protocol.ts";
 import type { Context } from "./context.ts";
@@ -27,14 +28,28 @@ export function settingsActions({ state, client, attempt }: Context): SettingsAc
     if (mine !== plans) return;
     state.plan.value = found;
     state.probe.value = null;
-    clearTimeout(timer);
-    if (found && !found.obstacle) timer = setTimeout(() => void measure(settings, mine), REST_MS);
+    rest();
   }
+
+  const busy = () => ["training", "starting", "paused"].includes(state.phase.value) || state.comparing.value !== null;
+
+  /** Measures a step of what is planned, once the settings have rested. */
+  function rest(): void {
+    clearTimeout(timer);
+    const settings = state.settings.peek();
+    const mine = plans;
+    if (settings && state.plan.peek()?.obstacle === null)
+      timer = setTimeout(() => void measure(settings, mine), REST_MS);
+  }
+
+  // What was planned while a run went on is measured after it.
+  effect(() => {
+    if (!busy() && !state.probe.peek()) rest();
+  });
 
   /** Measures a step of such a run, unless the device has something better to do. */
   async function measure(settings: Settings, mine: number): Promise<void> {
-    const { value } = state.phase;
-    if (value === "training" || value === "starting" || value === "paused" || state.comparing.value) return;
+    if (busy()) return;
     const found = await client.call("probe", settings).catch((error) => obstacleOf(error));
     if (mine !== plans || !state.plan.value) return;
     if (typeof found === "string") state.plan.value = { ...state.plan.value, obstacle: found };

@@ -12,7 +12,7 @@ export interface TextActions {
 }
 
 export function textActions(
-  { state, client, attempt, calm }: Context,
+  { state, client, attempt, calm, fail }: Context,
   { plan, change }: SettingsActions,
 ): TextActions {
   async function readText(id: TextId, own?: string): Promise<void> {
@@ -44,6 +44,11 @@ export function textActions(
     async offerText(file) {
       const text = await attempt(() => file.text());
       if (text === null || !state.settings.value) return;
+      if (!readable(text)) {
+        const sentence = `${file.name} is no text in UTF-8, so there is nothing to learn from it. The text stays as it was; choose a plain text file.`;
+        fail({ kind: "refused", sentence });
+        return;
+      }
       batch(() => {
         state.ownText.value = { text, from: file.name };
         state.settings.value = { ...(state.settings.value as Settings), text: "own" };
@@ -52,4 +57,13 @@ export function textActions(
       if (state.text.value) calm(`Took ${file.name} as the text. Press Train on this text.`);
     },
   };
+}
+
+/** Characters from whose start a file is judged. */
+const JUDGED = 65_536;
+
+/** Whether a file was text: browsers decode anything, and put a sign where no character was. */
+function readable(text: string): boolean {
+  const start = text.slice(0, JUDGED);
+  return !start.includes("\0") && start.split("\ufffd").length - 1 <= start.length / 100;
 }

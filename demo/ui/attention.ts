@@ -1,5 +1,6 @@
-import { effect } from "@preact/signals-core";
+import { effect, signal } from "@preact/signals-core";
 import type { Actions } from "../actions.ts";
+import { nearest } from "../nearest.ts";
 import type { AttentionCost, AttentionPoint } from "../protocol.ts";
 import type { State } from "../state.ts";
 import { axis, mountChart, type Picture, powers } from "./chart.ts";
@@ -51,15 +52,37 @@ export function mountAttention(state: State, actions: Actions): void {
     const last = points.at(-1);
     verdict.textContent = last ? sentenceOf(last) : busy ? "The kernels compile." : "\u00a0";
   });
+  /** Both charts are read at the same length of text. */
+  const pointed = signal<number | null>(null);
   for (const measure of MEASURES) {
     const place = byId(measure.id);
-    mountChart(state, place, () => picture(state.attention.value.points, measure));
+    const read = byId(`${measure.id}-read`);
+    const { of, format, label } = measure;
+    const costs = ({ tokens, stored, tiled }: AttentionPoint) =>
+      `at ${count(tokens)}, ${format(of(stored))} with stored scores, ${format(of(tiled))} in tiles`;
+    const reading = () => {
+      const { points } = state.attention.value;
+      const at = pointed.value;
+      return at === null ? points.at(-1) : nearest(points, ({ tokens }) => tokens, at);
+    };
+    const said = () => {
+      const point = reading();
+      return point ? `${label}: ${costs(point)}` : `${label}: nothing was measured yet`;
+    };
+    mountChart(state, place, () => picture(state.attention.value.points, measure), {
+      at: () => pointed.value,
+      point(tokens) {
+        pointed.value = tokens;
+      },
+      said,
+    });
+    effect(() => {
+      const point = reading();
+      read.textContent = point ? costs(point) : "\u00a0";
+    });
     effect(() => {
       const last = state.attention.value.points.at(-1);
-      const { of, format } = measure;
-      place.ariaLabel = last
-        ? `${measure.label}: at ${count(last.tokens)}, ${format(of(last.stored))} with stored scores, ${format(of(last.tiled))} in tiles`
-        : `${measure.label}: nothing was measured yet`;
+      place.ariaLabel = last ? `${label}: ${costs(last)}` : said();
     });
   }
 }
@@ -78,7 +101,6 @@ function picture(points: readonly AttentionPoint[], { of, format, empty, base }:
     data: [tokens, points.map(({ stored }) => of(stored)), points.map(({ tiled }) => of(tiled))],
     options: {
       series: [{}, { ...line, stroke: colour("--ink-3") }, { ...line, stroke: colour("--transformer") }],
-      legend: { show: false },
       padding: [8, 14, 0, 0],
       scales: {
         x: { time: false, distr: 3, log: 2, range: (_, low, high) => (low < high ? [low, high] : [128, 4096]) },
@@ -98,7 +120,6 @@ function picture(points: readonly AttentionPoint[], { of, format, empty, base }:
           values: (_, ticks) => ticks.map(format),
         }),
       ],
-      cursor: { y: false, drag: { x: false, y: false }, points: { show: false } },
     },
   };
 }

@@ -1,11 +1,12 @@
 import { effect, signal } from "@preact/signals-core";
 import type { Actions } from "../actions.ts";
 import type { Contender, ModelChoice } from "../protocol.ts";
+import { qualityOf } from "../quality.ts";
 import type { Run, State } from "../state.ts";
 import { verdict } from "../verdict.ts";
-import { mountCompareCharts } from "./compareCharts.ts";
+import { followCompared, mountCompareCharts } from "./compareCharts.ts";
 import { byId, make } from "./dom.ts";
-import { brief, bytes, count, decimal, duration, milliseconds } from "./format.ts";
+import { brief, bytes, count, duration, milliseconds } from "./format.ts";
 import { modelToken } from "./theme.ts";
 import { sizeTitle } from "./title.ts";
 
@@ -20,6 +21,7 @@ export function mountCompare(state: State, actions: Actions): void {
   const result = byId("compare-verdict");
   const before = result.textContent;
   const rows = byId("compared");
+  const column = byId("compare-quality");
   const chosen = signal<readonly string[]>(FIRST);
 
   byId("compare", HTMLFormElement).addEventListener("submit", (event) => {
@@ -52,11 +54,11 @@ export function mountCompare(state: State, actions: Actions): void {
     plan.dataset.tone = obstacle ? "trouble" : "calm";
     plan.textContent = comparing
       ? `${nameOf(state, comparing.contenders[comparing.at])} is number ${comparing.at + 1} of ${comparing.contenders.length}; Stop ends the comparison.`
-      : (obstacle ?? planSentence(contenders));
+      : (obstacle ?? planSentence(state, contenders) + (busy ? " They can start when the present run is over." : ""));
   });
 
   effect(() => {
-    void state.growth.value;
+    followCompared(state);
     const runs = state.compared.value;
     const contenders = state.comparing.value?.contenders ?? [];
     const shown = contenders.length ? contenders : runs.length ? runs.map(contenderOf) : state.contenders.value;
@@ -71,7 +73,16 @@ export function mountCompare(state: State, actions: Actions): void {
     );
     const done = runs.filter((run) => run.cost.value.length > 0);
     const complete = done.length >= 2 && state.comparing.value === null;
-    result.textContent = complete ? verdict(done.map((run) => finding(state, run))) : before;
+    const quality = qualityOf(state.catalogue.value, shown[0]?.settings.text);
+    column.textContent = quality.name;
+    const answer = complete
+      ? verdict(
+          done.map((run) => finding(state, run)),
+          quality,
+        )
+      : before;
+    // Read out once, not at every step of a later run.
+    if (result.textContent !== answer) result.textContent = answer;
   });
 
   mountCompareCharts(state);
@@ -88,14 +99,20 @@ function choice({ id, name }: ModelChoice, checked: boolean, changed: (on: boole
   return label;
 }
 
-function planSentence(contenders: readonly Contender[]): string {
+function planSentence(state: State, contenders: readonly Contender[]): string {
   const [one] = contenders;
   if (!one || contenders.length < 2) return "Choose two models or more.";
   const { steps, batch, sequence } = one.settings;
   const sizes = contenders.map(({ parameters }) => parameters);
   const [low, high] = [Math.min(...sizes), Math.max(...sizes)];
   const size = brief(low) === brief(high) ? brief(low) : `${brief(low)} to ${brief(high)}`;
-  return `${contenders.length} models of ${size} parameters; each reads ${brief(steps * batch * sequence)} characters in ${count(steps)} steps.`;
+  const pace = state.probe.value?.milliseconds;
+  const whose = state.catalogue.value.models.find(({ id }) => id === state.settings.value?.model)?.name;
+  const time =
+    pace && whose
+      ? ` At the pace of the ${whose} about ${duration((contenders.length * steps * pace) / 1000)} in all.`
+      : "";
+  return `${contenders.length} models of ${size} parameters; each reads ${brief(steps * batch * sequence)} characters in ${count(steps)} steps.${time}`;
 }
 
 function row(state: State, contender: Contender, run: Run | undefined): HTMLTableRowElement {
@@ -106,11 +123,13 @@ function row(state: State, contender: Contender, run: Run | undefined): HTMLTabl
   swatch.style.setProperty("--swatch", `var(${modelToken(contender.settings.model)})`);
   name.prepend(swatch);
   const last = run?.curve.last;
+  const heldOut = run?.curve.heldOut.at(-1);
+  const quality = qualityOf(state.catalogue.value, contender.settings.text);
   const cost = run?.cost.value ?? [];
   const [short, long] = [cost[0], cost.at(-1)];
   const cells: [string, string][] = [
     ["Parameters", count(contender.parameters)],
-    ["Held-out loss", decimal(run?.curve.heldOut.at(-1)?.loss ?? Number.NaN)],
+    [quality.name, heldOut ? quality.format(quality.of(heldOut)) : "–"],
     ["Training", last ? duration(last.seconds) : "–"],
     ["Tokens/s", brief(last ? last.tokens / last.seconds : Number.NaN)],
     ["A token, short text", short ? milliseconds(short.milliseconds) : "–"],
@@ -141,7 +160,7 @@ function nameOf(state: State, contender: Contender | undefined): string {
 
 const finding = (state: State, run: Run) => ({
   name: nameOf(state, contenderOf(run)),
-  loss: run.curve.heldOut.at(-1)?.loss ?? Number.NaN,
+  heldOut: run.curve.heldOut.at(-1),
   seconds: run.curve.last?.seconds ?? Number.NaN,
   cost: run.cost.value,
 });

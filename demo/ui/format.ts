@@ -56,3 +56,6 @@ export function short(tick: number): string {
   if (tick >= 1e6) return `${+(tick / 1e6).toFixed(2)} M`;
   return tick >= 1e4 ? `${+(tick / 1e3).toFixed(1)} k` : count(tick);
 }
+
+/** 97% */
+export const percent = (share: number): string => `${Math.round(100 * share)}%`;

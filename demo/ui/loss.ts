@@ -1,11 +1,14 @@
 import { effect, signal } from "@preact/signals-core";
 import type uPlot from "uplot";
 import type { Axis } from "../curve.ts";
+import { nearest } from "../nearest.ts";
 import type { HeldOutPoint } from "../protocol.ts";
+import { isTask } from "../quality.ts";
 import type { Run, State } from "../state.ts";
 import { align, axis, faint, mountChart, type Picture } from "./chart.ts";
 import { byId, onChoice } from "./dom.ts";
-import { brief, count, decimal, duration, short } from "./format.ts";
+import { brief, count, decimal, duration, percent, short } from "./format.ts";
+import { readMeters } from "./meters.ts";
 import { colour, modelToken } from "./theme.ts";
 
 const AXIS_LABELS: Record<Axis, string> = { step: "steps", tokens: "characters read", seconds: "seconds of training" };
@@ -16,16 +19,15 @@ const place = (value: number, along: Axis): string =>
 /** What stands along y: the loss, or of a task the share of right answers. */
 type Scale = "linear" | "log" | "answers";
 
-const percent = (share: number): string => `${Math.round(100 * share)}%`;
-
-/** Loss against steps, characters or seconds: training thin, held-out bold, earlier runs pale. */
+/** Loss against steps, characters or seconds: training thin, held-out bold, earlier runs pale. Tasks begin with right answers. */
 export function mountLoss(state: State): void {
   const along = signal<Axis>("step");
   const scale = signal<Scale>("linear");
-  const hover = signal<number | null>(null);
   const chart = byId("loss-chart");
+  const title = byId("loss-title");
   const [train, held, at] = [byId("read-train"), byId("read-held"), byId("read-at")];
   const [right, keyOfRight, answers] = [byId("read-right"), byId("key-right"), byId("scale-answers")];
+  const { pointed } = state;
 
   onChoice("axis", (value) => {
     along.value = value as Axis;
@@ -34,36 +36,66 @@ export function mountLoss(state: State): void {
     scale.value = value as Scale;
   });
 
-  mountChart(state, chart, () => {
+  /** What the current run's curves say where the pointer is, or last of all. */
+  const reading = () => {
     void state.growth.value;
-    const current = state.current.value;
-    const shown = state.runs.value.filter((run) => run.shown.value);
-    return lossPicture(shown, current, along.value, scale.value, (x) => {
-      hover.value = x;
-    });
-  });
+    const { points = [], heldOut = [] } = state.current.value?.curve ?? {};
+    const step = pointed.value;
+    const read = <T extends HeldOutPoint>(all: readonly T[]) =>
+      step === null ? all.at(-1) : nearest(all, (point) => point.step, step);
+    return { point: read(points), heldOut: read(heldOut) };
+  };
+
+  mountChart(
+    state,
+    chart,
+    () => {
+      void state.growth.value;
+      const shown = state.runs.value.filter((run) => run.shown.value);
+      return lossPicture(shown, state.current.value, along.value, scale.value);
+    },
+    {
+      at: () => (pointed.value === null ? null : (reading().point?.[along.value] ?? null)),
+      point(x) {
+        const points = state.current.value?.curve.points ?? [];
+        const found = x === null ? undefined : nearest(points, (point) => point[along.peek()], x);
+        pointed.value = found?.step ?? null;
+      },
+      said() {
+        const { point, heldOut } = reading();
+        if (!point) return "No run yet.";
+        const answered = heldOut?.accuracy === undefined ? "" : `, ${percent(heldOut.accuracy)} answered right`;
+        const apart = heldOut ? `, held-out ${decimal(heldOut.loss)}${answered}` : "";
+        return `${place(point[along.peek()], along.peek())}: train ${decimal(point.loss)}${apart}. ${readMeters(point)}.`;
+      },
+    },
+  );
 
   effect(() => {
-    void state.growth.value;
+    const { point, heldOut } = reading();
     const run = state.current.value;
-    const points = run?.curve.points ?? [];
-    const heldOut = run?.curve.heldOut ?? [];
-    const x = hover.value;
-    const point = x === null ? points.at(-1) : nearest(points, along.value, x);
-    const bold = x === null ? heldOut.at(-1) : nearest(heldOut, along.value, x);
     train.textContent = point ? decimal(point.loss) : "–";
-    held.textContent = bold ? decimal(bold.loss) : "–";
-    right.textContent = bold?.accuracy === undefined ? "–" : percent(bold.accuracy);
+    held.textContent = heldOut ? decimal(heldOut.loss) : "–";
+    right.textContent = heldOut?.accuracy === undefined ? "–" : percent(heldOut.accuracy);
     at.textContent = point ? place(point[along.value], along.value) : "–";
     const swatch = run ? `var(${modelToken(run.settings.value.model)})` : "var(--ink-2)";
     for (const key of document.querySelectorAll<HTMLElement>(".key")) key.style.setProperty("--swatch", swatch);
   });
 
+  let judged: string | undefined;
   effect(() => {
-    const id = state.current.value?.settings.value.text;
-    const task = state.catalogue.value.texts.some((text) => text.id === id && text.task);
+    const run = state.current.value;
+    const task = isTask(state.catalogue.value, run?.settings.value.text);
     keyOfRight.hidden = answers.hidden = !task;
-    if (!task && scale.peek() === "answers") document.querySelector<HTMLInputElement>('input[name="scale"]')?.click();
+    // A visitor's choice holds as long as the run is the same.
+    if (run?.id === judged) return;
+    judged = run?.id;
+    const fitting = task ? "answers" : scale.peek() === "answers" ? "linear" : scale.peek();
+    document.querySelector<HTMLInputElement>(`input[name="scale"][value="${fitting}"]`)?.click();
+  });
+
+  effect(() => {
+    title.textContent = scale.value === "answers" ? "Answers" : "Loss";
   });
 
   effect(() => {
@@ -78,13 +110,7 @@ export function mountLoss(state: State): void {
   });
 }
 
-function lossPicture(
-  runs: readonly Run[],
-  current: Run | null,
-  along: Axis,
-  scale: Scale,
-  onHover: (x: number | null) => void,
-): Picture {
+function lossPicture(runs: readonly Run[], current: Run | null, along: Axis, scale: Scale): Picture {
   const series: uPlot.Series[] = [{}];
   const curves: { x: number[]; y: number[] }[] = [];
   for (const run of runs) {
@@ -107,7 +133,6 @@ function lossPicture(
     data: align(curves),
     options: {
       series,
-      legend: { show: false },
       padding: [8, 12, 0, 0],
       scales: {
         x: { time: false, range: (_, low, high) => (low === null ? [0, 100] : [Math.min(0, low), Math.max(high, 10)]) },
@@ -127,20 +152,6 @@ function lossPicture(
             ticks.map((tick) => (tick === null ? "" : scale === "answers" ? percent(tick) : `${+tick.toFixed(2)}`)),
         }),
       ],
-      cursor: {
-        y: false,
-        drag: { x: false, y: false },
-        points: { show: false },
-        sync: { key: "run" },
-      },
-      hooks: {
-        setCursor: [
-          (chart) => {
-            const { left } = chart.cursor;
-            onHover(left === undefined || left < 0 ? null : chart.posToVal(left, "x"));
-          },
-        ],
-      },
     },
   };
 }
@@ -166,18 +177,4 @@ function logSplits(low: number, high: number): number[] {
   const step = [0.05, 0.1, 0.25, 0.5, 1].find((size) => (high - low) / size <= 9) ?? 2;
   const first = Math.ceil(low / step);
   return Array.from({ length: Math.max(0, Math.floor(high / step) - first + 1) }, (_, i) => (first + i) * step);
-}
-
-/** The point closest to x; points are in order of x. */
-function nearest<T extends HeldOutPoint>(points: readonly T[], along: Axis, x: number): T | undefined {
-  let low = 0;
-  let high = points.length - 1;
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if ((points[middle] as T)[along] < x) low = middle + 1;
-    else high = middle;
-  }
-  const [before, after] = [points[low - 1], points[low]];
-  if (!before || !after) return after;
-  return x - before[along] < after[along] - x ? before : after;
 }

@@ -1,7 +1,7 @@
-import { effect } from "@preact/signals-core";
+import { effect, signal } from "@preact/signals-core";
 import type { Memory } from "../protocol.ts";
 import type { State } from "../state.ts";
-import { align, axis, faint, mountChart } from "./chart.ts";
+import { align, axis, faint, mountChart, type Picture } from "./chart.ts";
 import { byId } from "./dom.ts";
 import { bytes, count } from "./format.ts";
 import { colour, modelToken } from "./theme.ts";
@@ -13,6 +13,8 @@ const LEAST = 128;
 export function mountMemory(state: State): void {
   const place = byId("talk-memory");
   const told = byId("talk-grows");
+  /** The length of text at which the picture is read; null for that of the conversation. */
+  const pointed = signal<number | null>(null);
 
   /** Whom the visitor talks to. */
   const speaker = (): (Memory & { readonly model: string }) | null => {
@@ -34,7 +36,7 @@ export function mountMemory(state: State): void {
   };
   const length = () => state.answer.value?.position ?? 0;
 
-  mountChart(state, place, () => {
+  const picture = (): Picture => {
     const now = shape();
     const most = Math.max(LEAST, 2 * (now?.window ?? 0), length());
     const x = Array.from({ length: 65 }, (_, i) => Math.round((most * i) / 64));
@@ -52,8 +54,6 @@ export function mountMemory(state: State): void {
           { stroke: faint(line, 45), width: 1, points: { show: false } },
           { stroke: line, width: 2.5, points: { show: false } },
         ],
-        legend: { show: false },
-        cursor: { show: false },
         padding: [6, 8, 0, 0],
         scales: { x: { time: false, range: [0, most] }, y: { range: [0, 1.15 * full] } },
         axes: [
@@ -62,13 +62,21 @@ export function mountMemory(state: State): void {
         ],
       },
     };
+  };
+  mountChart(state, place, picture, {
+    at: () => pointed.value,
+    point(to) {
+      pointed.value = to;
+    },
+    said: () => told.textContent,
   });
 
   effect(() => {
     const now = shape();
     if (!now) return;
-    const after = `After ${count(length())} ${now.unit}`;
-    const here = bytes(now.of(length()));
+    const at = Math.round(pointed.value ?? length());
+    const after = `After ${count(at)} ${now.unit}`;
+    const here = bytes(now.of(at));
     const end = now.forgets ? "then forgets the oldest" : "where the text has to end";
     told.textContent = now.window
       ? `${after} the cache holds ${here}; it grows with each up to ${count(now.window)}, ${end}.`

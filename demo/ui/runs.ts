@@ -39,7 +39,7 @@ function row(run: Run, state: State, actions: Actions): HTMLTableRowElement {
   const tools = make("td", "tools");
   const toggle = button("Hide", () => {
     run.shown.value = !run.shown.value;
-    run.pinned = true;
+    run.pinned.value = true;
   });
   const open = button("Open", () => void actions.openRun(run));
   const rename = button("Rename", () => ask());

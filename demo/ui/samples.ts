@@ -4,6 +4,9 @@ import type { State } from "../state.ts";
 import { byId, make } from "./dom.ts";
 import { count, decimal } from "./format.ts";
 
+/** Young models write many empty lines, which would push all else out of sight. */
+const BLANK = /\n(?:[^\S\n]*\n){2,}/g;
+
 /** The story of the run: what the model wrote at each stage, newest first. */
 export function mountSamples({ current }: State): void {
   const list = byId("samples");
@@ -12,7 +15,7 @@ export function mountSamples({ current }: State): void {
   effect(() => {
     const samples = current.value?.samples.value ?? [];
     const added = samples.slice(drawn.length);
-    if (drawn.length > 0 && samples[0] === drawn[0]) list.prepend(...added.map(row).reverse());
+    if (drawn.length > 0 && samples[drawn.length - 1] === drawn.at(-1)) list.prepend(...added.map(row).reverse());
     else list.replaceChildren(...(samples.length ? samples.map(row).reverse() : [empty]));
     drawn = samples;
   });
@@ -22,6 +25,6 @@ function row({ step, loss, text }: Sample): HTMLLIElement {
   const item = make("li");
   const when = make("p", "when");
   when.append(make("b", "", `step ${count(step)}`), ` loss ${decimal(loss)}`);
-  item.append(when, make("p", "text", text));
+  item.append(when, make("p", "text", text.replace(BLANK, "\n\n")));
   return item;
 }

@@ -1,6 +1,6 @@
 import { effect } from "@preact/signals-core";
 import type { Actions } from "../actions.ts";
-import type { ModelChoice, Plan, Probe, ScheduleName, Settings } from "../protocol.ts";
+import type { ModelChoice, Plan, Probe, ScheduleName, Settings, Size } from "../protocol.ts";
 import type { State } from "../state.ts";
 import { byId, make, onChoice } from "./dom.ts";
 import { brief, bytes, count, duration, milliseconds } from "./format.ts";
@@ -20,12 +20,20 @@ const FIELDS = {
   seed: "seed",
 } as const satisfies Record<string, keyof Settings>;
 
+/** What a size stop is called by those who do not see the marks under the slider. */
+const STOPS = ["seconds", "between seconds and minutes", "minutes", "between minutes and an hour", "an hour"];
+
+/** What makes a size; the learning rate also follows the model. */
+const SIZE = ["layers", "width", "context", "batch", "sequence", "steps"] as const satisfies (keyof Size)[];
+
 /** Model, size and the rest, and the line that says what a run would need. */
 export function mountSettings(state: State, actions: Actions): void {
   const form = byId("settings", HTMLFormElement);
   const models = byId("models");
   const about = byId("model-about");
   const size = byId("size", HTMLInputElement);
+  const sizeHelp = byId("size-help");
+  const usual = sizeHelp.textContent;
   const schedule = byId("schedule", HTMLSelectElement);
   const plan = byId("plan");
   const context = byId("context", HTMLInputElement);
@@ -60,6 +68,16 @@ export function mountSettings(state: State, actions: Actions): void {
     about.textContent = chosen?.about ?? "";
     context.disabled = !chosen?.windowed;
     if (settings) schedule.value = settings.schedule;
+  });
+
+  effect(() => {
+    const settings = state.settings.value;
+    const { value } = state.device;
+    if (!settings || value.phase !== "ready") return;
+    const stop = value.report.sizes.findIndex((one) => SIZE.every((name) => one[name] === settings[name]));
+    if (stop >= 0) size.valueAsNumber = stop;
+    size.setAttribute("aria-valuetext", stop >= 0 ? `${STOPS[stop]} of training` : "set by hand");
+    sizeHelp.textContent = stop >= 0 ? usual : "Set by hand under More; the slider leads back to a usual size.";
   });
 
   mountOptions(state, actions);

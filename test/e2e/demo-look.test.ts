@@ -75,10 +75,19 @@ test("a visitor sees what was likely, branches, looks inside, checks the GPU; ax
   await page.setViewport(DESKTOP);
   await train(visitor);
 
-  // A task: the share of right answers, beside the loss and in its place.
+  // A task: the share of right answers, in the place of the loss until the visitor wants that.
   expect(await text("#read-right")).toMatch(/^\d+%$/);
-  await page.click("#scale-answers");
+  expect(await page.$eval('input[name="scale"][value="answers"]', (it) => (it as HTMLInputElement).checked)).toBe(true);
+  expect(await text("#loss-title")).toBe("Answers");
   expect(await page.$eval("#loss-chart", (chart) => chart.ariaLabel)).toMatch(/\d+% of the held-out questions/);
+
+  // Pointing at one chart reads all of the run: an earlier step, with what the meters said then.
+  const last = [await text("#read-at"), await text("#meter-learningRate")];
+  await page.hover("#loss-chart .u-over");
+  expect(await text("#read-at")).toMatch(/^step (1\d|2\d)$/);
+  expect(await text("#meter-learningRate")).not.toBe(last[1]);
+  await page.mouse.move(0, 0);
+  expect([await text("#read-at"), await text("#meter-learningRate")]).toEqual(last);
 
   // What else was likely, by keys and by pointer, as the sampling stands now.
   await generate(visitor, "cafe=", 12);
@@ -128,7 +137,7 @@ test("a visitor sees what was likely, branches, looks inside, checks the GPU; ax
   await page.focus("#look-picture");
   await page.keyboard.press("ArrowRight");
   await page.keyboard.press("ArrowDown");
-  expect(await text("#look-read")).toMatch(/^After “.”, unit 2 is -?\d\.\d{3}$/);
+  expect(await text("#look-read")).toMatch(/^After “.”, unit \d+ is −?\d\.\d{3}$/);
 
   // Stored scores against tiles: the same result, in less memory.
   await page.click("#attention-start");
@@ -172,6 +181,7 @@ test("with keys alone; no task of the page holds its main thread for 50 ms, and 
   };
   const stepOf = (line: string) => Number(/Step ([\d,]+)/.exec(line)?.[1]?.replace(",", "") ?? 0);
   await enabled("#train", PATIENCE);
+  expect(await text("#look-empty")).toMatch(/^Train a model or open one/);
   await tabTo("train");
   await page.keyboard.press("Enter");
   await until("#progress-step", (now) => /Step ([2-9]|\d\d+) of 2,000/.test(now), PATIENCE);
@@ -184,9 +194,23 @@ test("with keys alone; no task of the page holds its main thread for 50 ms, and 
   expect(tasks.length).toBeGreaterThan(50);
   expect(Math.max(...tasks)).toBeLessThan(50);
 
+  // Another tab comes to the front: the run goes on behind it.
+  const other = await demo.browser.newPage();
+  await other.bringToFront();
+  expect(await page.evaluate(() => document.visibilityState)).toBe("hidden");
+  const left = stepOf(await text("#progress-step"));
+  await until("#progress-step", (now) => stepOf(now) > left + 10, PATIENCE);
+  await other.close();
+  await page.bringToFront();
+
   await tabTo("stop");
   await page.keyboard.press("Enter");
   await until("#status", (now) => now.startsWith("Stopped"), PATIENCE);
+  await tabTo("loss-chart");
+  await page.keyboard.press("Home");
+  expect(await text("#chart-said")).toMatch(
+    /^step 1: train \d\.\d{3}, held-out \d\.\d{3}, \d+% answered right\. .* of GPU memory\.$/,
+  );
   await tabTo("prompt");
   await page.keyboard.down("Control");
   await page.keyboard.press("a");
@@ -216,11 +240,18 @@ test("with keys alone; no task of the page holds its main thread for 50 ms, and 
   await page.click("#look-start");
   await page.waitForSelector("#look-part:not(:disabled)", { timeout: PATIENCE });
   expect(await text("#look-part")).toMatch(/^Layer 1, head 1/);
+  expect(await page.$eval("#look-empty", (hint) => (hint as HTMLElement).hidden)).toBe(true);
+  expect(await textsOf(visitor, "#look-rows span")).toEqual([..."fade=adef"]);
   await page.focus("#look-picture");
   await page.keyboard.press("ArrowRight");
   expect(await text("#look-read")).toMatch(/^“.” gives “.” 100\.0% of its attention$/);
   await page.keyboard.press("ArrowRight");
   expect(await text("#look-read")).toMatch(/ 0\.0% of its attention$/);
+  expect(await text("#chart-said")).toBe(await text("#look-read"));
+  // The row lies over the text, in its colours: all of the first character's attention is its own.
+  const tones = await page.$$eval("#look-tokens span", (all) => all.map((one) => one.style.getPropertyValue("--tone")));
+  expect(new Set(tones.slice(1)).size).toBe(1);
+  expect(tones[0]).not.toBe(tones[1]);
   await picture(visitor, "attention-light-desktop");
   expect(visitor.errors.filter((error) => !/lost|crash/i.test(error))).toEqual([]);
   await page.close();

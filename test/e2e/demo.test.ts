@@ -25,6 +25,7 @@ async function chooseSmall({ page, fill, enabled }: Visit): Promise<void> {
   await enabled("#train", PATIENCE);
   await page.click('input[name="text"][value="names"]');
   await fill("#size", "0");
+  expect(await page.$eval("#size", (slider) => slider.getAttribute("aria-valuetext"))).toBe("seconds of training");
   for (const [field, value] of Object.entries({
     width: 32,
     "option-embeddingSize": 16,
@@ -35,6 +36,7 @@ async function chooseSmall({ page, fill, enabled }: Visit): Promise<void> {
     await fill(`#${field}`, String(value));
   await fill("#learning-rate", "0.02");
   await enabled("#train");
+  expect(await page.$eval("#size", (slider) => slider.getAttribute("aria-valuetext"))).toBe("set by hand");
 }
 
 /** The likeliest continuation of a prompt. */
@@ -160,15 +162,21 @@ test("after a lost device the run goes on from what was kept", { timeout: 3 * PA
   await chooseSmall(visitor);
   await visitor.fill("#steps", "2000");
   await page.click("#train");
-  await until("#progress-step", (now) => stepOf(now) >= 12, PATIENCE);
+  const sampled = () => page.$$eval("#samples li b", (steps) => steps.map((step) => step.textContent));
+  // Past a sample that came after the checkpoint, and comes again.
+  await until("#progress-step", (now) => stepOf(now) >= 21, PATIENCE);
+  await expect.poll(sampled, { timeout: PATIENCE }).toContain("step 20");
   const session = await demo.browser.target().createCDPSession();
   await session.send("Browser.crashGpuProcess");
   await until("#status", (now) => /was lost and is open again/.test(now), PATIENCE);
   expect(await text("#status")).toMatch(/checkpoint of step \d+ was kept, and the run goes on from there/);
   const kept = stepOf(await text("#progress-step"));
-  await until("#progress-step", (now) => stepOf(now) > kept + 5, PATIENCE);
+  await until("#progress-step", (now) => stepOf(now) > Math.max(kept + 5, 21), PATIENCE);
   await page.click("#stop");
   await until("#status", (now) => now.startsWith("Stopped"), PATIENCE);
+  const steps = await sampled();
+  expect(steps).toContain("step 20");
+  expect(new Set(steps).size).toBe(steps.length);
   expect(visitor.errors.filter((error) => !/lost|crash/i.test(error))).toEqual([]);
   await page.close();
 });
@@ -176,7 +184,7 @@ test("after a lost device the run goes on from what was kept", { timeout: 3 * PA
 test("a visitor's own text is measured against the batch, and learned once it is long enough", {
   timeout: PATIENCE,
 }, async () => {
-  const { page, enabled, fill, until, errors } = await visit(demo);
+  const { page, enabled, fill, until, text, errors } = await visit(demo);
   await enabled("#train", PATIENCE);
   await page.click('input[name="text"][value="own"]');
   await until("#text-report", (now) => now === "Paste at least a page.");
@@ -193,6 +201,32 @@ test("a visitor's own text is measured against the batch, and learned once it is
   await until("#status", (now) => now.startsWith("Took tale.txt as the text"));
   await until("#text-report", (now) => now.startsWith("23,400 characters"));
   await enabled("#train");
+  // A file that is dropped, and one that is no text.
+  const drop = (name: string, ...parts: BlobPart[]) =>
+    page.evaluate(
+      (name, parts) => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File(parts, name));
+        for (const kind of ["dragenter", "drop"])
+          document.body.dispatchEvent(new DragEvent(kind, { dataTransfer, bubbles: true, cancelable: true }));
+      },
+      name,
+      parts as string[],
+    );
+  await drop("whale.txt", "There she blows. ".repeat(600));
+  await until("#status", (now) => now.startsWith("Took whale.txt as the text"));
+  await until("#text-report", (now) => now.startsWith("10,200 characters"));
+  expect(await page.$eval("#drop", (sign) => (sign as HTMLElement).hidden)).toBe(true);
+  await drop("whale.png", "\u0089PNG\r\n\u001a\n\0\0\0\rIHDR");
+  expect(await until("#status", (now) => now.startsWith("whale.png"))).toMatch(/no text in UTF-8.*stays as it was/);
+  expect(await text("#text-report")).toMatch(/^10,200 characters/);
+  // What no device holds at once is refused, with the way out.
+  await fill("#batch", "512");
+  await fill("#width", "8192");
+  expect(await until("#plan", (now) => /at once/.test(now))).toMatch(
+    /take [\d,]+ MB, and this device binds at most [\d,]+ MB at once\. Choose a smaller width[a-z, ]*\.$/,
+  );
+  await page.waitForSelector("#train:disabled");
   expect(errors).toEqual([]);
   await page.close();
 });
