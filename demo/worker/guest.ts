@@ -15,7 +15,7 @@ const BESIDE = ["tokenizer.json", "rwkv_vocab_v20230424.txt"];
 const TOKENIZER = /\.(json|txt)$/i;
 
 /** The model among files that were chosen together; undefined if there is none. */
-export const modelAmong = (files: readonly File[]): File | undefined => files.find(({ name }) => !TOKENIZER.test(name));
+const modelAmong = (files: readonly File[]): File | undefined => files.find(({ name }) => !TOKENIZER.test(name));
 
 /** The text of a tokenizer that comes or lies with the model; null if there is none. */
 type Beside = () => Promise<string | null>;
@@ -75,7 +75,21 @@ async function tokenizerOf(beside: Beside, vocabSize: number, format: OpenedMode
   return tokenizer;
 }
 
-function addressOf(typed: string): URL {
+/** On Hugging Face many files have one name, and the repository tells them apart. */
+const REPOSITORY = /^https:\/\/huggingface\.co\/([^/]+\/[^/]+)\//;
+
+/** What a model is called: the id of one that ships with the page, else its file. */
+export function nameOf(source: ModelSource): string {
+  if (source.kind === "starter") return source.id;
+  if (source.kind === "files") return modelAmong(source.files)?.name ?? "";
+  const { address } = source;
+  const file = new URL(address).pathname.split("/").at(-1) || address;
+  const repository = REPOSITORY.exec(address)?.[1];
+  return repository ? `${repository}, ${file}` : file;
+}
+
+/** The address of a file. @throws ValueError if what was typed is none */
+export function addressOf(typed: string): URL {
   if (!URL.canParse(typed) || !/^https?:/.test(typed))
     throw new ValueError(
       `open: ${JSON.stringify(typed)} is not an address of a file; it begins with https:// and ends with .safetensors or .pth`,

@@ -10,7 +10,7 @@ import type { ReadText } from "./texts.ts";
 const BYTES = 4;
 /** Row blocks of the recurrent weights: what a cell computes for each hidden unit. */
 const GATES: Readonly<Record<string, number>> = { rnn: 1, gru: 3, lstm: 4 };
-/** What a run holds of each parameter and each position, in values; fitted to the peaks of runs at five sizes. */
+/** What a run holds of each parameter and each position, in values; fitted to the peaks of runs at seven sizes. */
 interface Held {
   /** Of a parameter: itself, its gradient, AdamW's two moments, and what a step makes of weights on the way. */
   readonly copies: number;
@@ -21,12 +21,12 @@ interface Held {
 }
 const held = (copies: number, kept: number, beside: number): Held => ({ copies, kept, beside });
 const HELD: Readonly<Record<string, Held>> = {
-  ...{ rnn: held(5.5, 4.1, 0.5), gru: held(7.5, 5.3, 2), lstm: held(6, 5.8, 2) },
-  ...{ transformer: held(5, 37, 0.5), retnet: held(5.5, 62, 0.4), mamba: held(4, 38.6, 0.9) },
-  ...{ rwkv4: held(4.5, 50.4, 0.4), "rwkv5.1": held(5.5, 51, 0.5), "rwkv5.2": held(5, 57.5, 0.5) },
-  ...{ rwkv6: held(4.5, 87.6, 0.5), rwkv7: held(4.5, 86.6, 0.5) },
+  ...{ rnn: held(6.5, 3.9, 1), gru: held(5.5, 5.9, 2.5), lstm: held(5.5, 6.8, 2) },
+  ...{ transformer: held(5, 38.3, 0.5), retnet: held(4.5, 62.2, 0.5), mamba: held(5, 37.7, 1) },
+  ...{ rwkv4: held(4.5, 49.2, 0.5), "rwkv5.1": held(5.5, 51.3, 0.5), "rwkv5.2": held(5, 57.7, 0.5) },
+  ...{ rwkv6: held(6, 84.7, 0.5), rwkv7: held(4.5, 87.7, 0.5) },
 };
-const HELD_AT_MOST = held(7.5, 87.6, 0.5);
+const HELD_AT_MOST = held(6.5, 87.7, 1);
 /** The inner width of a feed-forward layer, in channels. */
 const INNER = 4;
 
@@ -63,8 +63,8 @@ function valuesHeld(settings: Settings, config: ModelConfig, parameters: number)
   const { model, batch, sequence, width, layers } = settings;
   const { vocabSize, embeddingSize = 0 } = config as ModelConfig & { embeddingSize?: number };
   const { copies, kept, beside } = HELD[model] ?? HELD_AT_MOST;
-  // The logits, their gradient and their softmax, and as many in an evaluation; embeddings narrower than the layers.
-  const each = (layers + beside) * width * kept + 6 * vocabSize + 3 * embeddingSize;
+  // The logits and their gradient, and those of an evaluation; embeddings narrower than the layers.
+  const each = (layers + beside) * width * kept + 3 * vocabSize + 3 * embeddingSize;
   return copies * parameters + batch * sequence * each;
 }
 

@@ -1,6 +1,6 @@
 import type { Answers, OpenCalls } from "../../protocol.ts";
 import { starters } from "../../starters/index.ts";
-import { modelAmong } from "../guest.ts";
+import { nameOf } from "../guest.ts";
 import type { Lab } from "../lab.ts";
 
 export const openAnswers = (lab: Lab): Answers<OpenCalls> => ({
@@ -27,14 +27,3 @@ export const openAnswers = (lab: Lab): Answers<OpenCalls> => ({
     return null;
   },
 });
-
-/** On Hugging Face many files have one name, and the repository tells them apart. */
-const HUGGING_FACE = /^https:\/\/huggingface\.co\/([^/]+\/[^/]+)\//;
-
-function nameOf(source: Parameters<OpenCalls["openModel"]>[0]): string {
-  if (source.kind === "starter") return source.id;
-  if (source.kind === "files") return modelAmong(source.files)?.name ?? "";
-  const file = new URL(source.address).pathname.split("/").at(-1) || source.address;
-  const repository = HUGGING_FACE.exec(source.address)?.[1];
-  return repository ? `${repository}, ${file}` : file;
-}
