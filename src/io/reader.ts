@@ -199,10 +199,13 @@ async function request(address: string, signal: AbortSignal | undefined): Promis
     return await fetch(address, signal ? { signal } : {});
   } catch (error) {
     signal?.throwIfAborted();
-    const reason = error instanceof Error ? error.message : String(error);
+    // Programs tell why a connection failed; pages hide it, and may have been kept from the answer.
+    const { message, cause } = error as Error & { readonly cause?: Partial<Error> & { readonly code?: string } };
+    const reason = cause?.message || cause?.code || message;
+    const inPage = "origin" in globalThis;
     throw new FileError(
       "fetch",
-      `open: ${address} cannot be fetched (${reason}); check the address and the network, and that its server lets other pages read it (CORS)`,
+      `open: ${address} cannot be fetched (${reason}); check the address and the network${inPage ? ", and that its server lets other pages read it (CORS)" : ""}`,
     );
   }
 }

@@ -5,7 +5,7 @@ import { type WriteTensor, writeSafetensors } from "../io/write.ts";
 import type { WeightOptions } from "../models/filled.ts";
 import type { LanguageModel, ModelConfig } from "../models/language.ts";
 import { damaged, modelOf, OWN_KEY, OWN_PREFIX, ownDescription, type SavedRun, splitOwn } from "../models/openOwn.ts";
-import type { HostTensor, StateDict } from "../nn/module.ts";
+import type { StateDict } from "../nn/module.ts";
 import type { OptimizerState } from "../optim/optimizer.ts";
 import type { ScheduleDescription } from "../optim/schedule.ts";
 import { tokenizerFromJSON } from "../text/restore.ts";
@@ -24,7 +24,10 @@ export interface TrainingRecord {
 export interface Checkpoint {
   readonly config: ModelConfig;
   readonly tokenizer: Tokenizer;
-  /** PyTorch's names. */
+  /**
+   * Under PyTorch's names. Values in f32 are views of the file, and halves are widened when they are asked for: a checkpoint
+   * takes no memory besides its file. Copy before writing.
+   */
   readonly parameters: StateDict;
   /** Null if only the model was saved. */
   readonly training: TrainingRecord | null;
@@ -65,6 +68,7 @@ export async function saveCheckpoint(
 
 /**
  * Reads a checkpoint without touching the device; `modelOf` makes its model.
+ * @param bytes the file, which the result looks into: leave it as it is
  * @throws FileError if the file is damaged, foreign or of an unknown kind
  */
 export function readCheckpoint(bytes: ArrayBuffer | Uint8Array<ArrayBuffer>): Checkpoint {
@@ -81,7 +85,7 @@ export function readCheckpoint(bytes: ArrayBuffer | Uint8Array<ArrayBuffer>): Ch
     return {
       config,
       tokenizer: tokenizerFromJSON(tokenizer),
-      parameters: copied(parameters),
+      parameters,
       training: training ? trainingOf({ record: training, tensors: others }) : null,
     };
   } catch (error) {
@@ -90,7 +94,7 @@ export function readCheckpoint(bytes: ArrayBuffer | Uint8Array<ArrayBuffer>): Ch
 }
 
 /**
- * The run in training that `openModel` found beside a model, for `resume`.
+ * The run in training that `openModel` found beside a model, for `resume`. Its values are views of the file.
  * @throws FileError if it is damaged
  */
 export function trainingOf({ record, tensors }: SavedRun): TrainingRecord {
@@ -100,22 +104,8 @@ export function trainingOf({ record, tensors }: SavedRun): TrainingRecord {
     [...tensors].flatMap(([name, value]) =>
       name.startsWith(prefix) ? [[name.slice(prefix.length), value] as const] : [],
     );
-  const optimizer: OptimizerState = new Map(under(OPTIMIZER).map(([name, { values }]) => [name, values.slice()]));
-  return {
-    state: { step, batches, generators, optimizer, carried: copied(new Map(under(CARRIED))) },
-    schedule,
-    settings,
-  };
-}
-
-/** The values of a file in memory of their own. */
-function copied(state: StateDict): Map<string, HostTensor> {
-  return new Map(
-    [...state].map(([name, { shape, values, halves }]) => [
-      name,
-      { shape, values: values.slice(), halves: halves?.slice() },
-    ]),
-  );
+  const optimizer: OptimizerState = new Map(under(OPTIMIZER).map(([name, { values }]) => [name, values]));
+  return { state: { step, batches, generators, optimizer, carried: new Map(under(CARRIED)) }, schedule, settings };
 }
 
 /**

@@ -67,14 +67,15 @@ describe("what is no file is refused in one sentence", () => {
     });
   });
 
-  test("an address that cannot be fetched", async () => {
+  test("an address that cannot be fetched, in a program for the reason that it is told and in a page for any", async () => {
+    const address = "https://nowhere.example/model.pth";
+    const cause = new Error("connect ECONNREFUSED 127.0.0.1:443");
+    vi.stubGlobal("fetch", () => Promise.reject(new TypeError("fetch failed", { cause })));
+    const why = `open: ${address} cannot be fetched (${cause.message}); check the address and the network`;
+    await refused(address).toMatchObject({ code: "fetch", message: why });
     vi.stubGlobal("fetch", () => Promise.reject(new TypeError("Failed to fetch")));
-    await refused("https://nowhere.example/model.pth").toMatchObject({
-      code: "fetch",
-      message: expect.stringMatching(
-        /^open: https:\/\/nowhere.example\/model.pth cannot be fetched \(Failed to fetch\);/,
-      ),
-    });
+    vi.stubGlobal("origin", "https://page.example");
+    await refused(address).toMatchObject({ message: expect.stringMatching(/\(Failed to fetch\); check .*\(CORS\)$/) });
   });
 
   test("a web page, by its type or by its first bytes", async () => {
