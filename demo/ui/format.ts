@@ -59,3 +59,6 @@ export function short(tick: number): string {
 
 /** 97% */
 export const percent = (share: number): string => `${Math.round(100 * share)}%`;
+
+/** A text with one empty line at most in a row: young models write many, which would push all else out of sight. */
+export const squeezed = (text: string): string => text.replace(/\n(?:[^\S\n]*\n){2,}/g, "\n\n");

@@ -2,10 +2,7 @@ import { effect } from "@preact/signals-core";
 import type { Sample } from "../protocol.ts";
 import type { State } from "../state.ts";
 import { byId, make } from "./dom.ts";
-import { count, decimal } from "./format.ts";
-
-/** Young models write many empty lines, which would push all else out of sight. */
-const BLANK = /\n(?:[^\S\n]*\n){2,}/g;
+import { count, decimal, squeezed } from "./format.ts";
 
 /** The story of the run: what the model wrote at each stage, newest first. */
 export function mountSamples({ current }: State): void {
@@ -25,6 +22,6 @@ function row({ step, loss, text }: Sample): HTMLLIElement {
   const item = make("li");
   const when = make("p", "when");
   when.append(make("b", "", `step ${count(step)}`), ` loss ${decimal(loss)}`);
-  item.append(when, make("p", "text", text.replace(BLANK, "\n\n")));
+  item.append(when, make("p", "text", squeezed(text)));
   return item;
 }

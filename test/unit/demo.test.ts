@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import { Curve } from "../../demo/curve.ts";
 import { keyed, nearest, nearestIndex } from "../../demo/nearest.ts";
 import type { Point, Settings } from "../../demo/protocol.ts";
-import { brief, bytes, duration, milliseconds, rate, short } from "../../demo/ui/format.ts";
+import { brief, bytes, duration, milliseconds, rate, short, squeezed } from "../../demo/ui/format.ts";
 import { modelToken } from "../../demo/ui/theme.ts";
 import { plain } from "../../demo/worker/failure.ts";
 import { addressOf, nameOf } from "../../demo/worker/guest.ts";
@@ -168,6 +168,7 @@ test("numbers read well", () => {
   expect([8.4, 80, 3000, 7500].map(duration)).toEqual(["8 s", "1 min 20 s", "50 min", "2 h 5 min"]);
   expect([0.042, 4.25, 34.2, 1240].map(milliseconds)).toEqual(["0.042 ms", "4.3 ms", "34 ms", "1.2 s"]);
   expect([0.5, 500, 50_000, 1.5e6].map(short)).toEqual(["0.5", "500", "50 k", "1.5 M"]);
+  expect(["a\n\nb", "a\n\n \n\n\nb", "a\nb"].map(squeezed)).toEqual(["a\n\nb", "a\n\nb", "a\nb"]);
   expect([0.002, 3.5e-5, 0].map(rate)).toEqual(["0.002", "3.5e-5", "0"]);
 });
 
