@@ -13,6 +13,7 @@ import { enableGrad, noGrad } from "./mode.ts";
  * @param fn pure but for the generators that it draws from. It may use parameters from outside, which get their gradients and must
  * live until backward; computed tensors that need a gradient must come in through `inputs`.
  * @param inputs tensors of any shape; those that require a gradient get one
+ * @throws ValueError if `fn` returns one of its inputs, or reaches a computed tensor that did not come in through them
  */
 export function checkpoint<I extends readonly Tensor[], R extends Tensor | readonly Tensor[]>(
   fn: (...inputs: I) => R,

@@ -203,7 +203,11 @@ export const modelKinds: readonly ModelKind[] = [
   mamba,
 ];
 
-/** @throws ValueError naming the kinds that exist */
+/**
+ * What the registry knows of a kind of model: its options, its sizes, how to build one.
+ * @param kind its name, for instance `lstm`
+ * @throws ValueError naming the kinds that exist
+ */
 export function modelKind(kind: string): ModelKind {
   const found = modelKinds.find((one) => one.kind === kind);
   if (!found)
@@ -235,7 +239,10 @@ export function widthOf(kind: string, parameters: number, size: Omit<ModelSize, 
   return parameters - count(low) < count(high) - parameters ? low : high;
 }
 
-/** Builds a model from its configuration, such as a checkpoint's. */
+/**
+ * Builds a model from its configuration: a checkpoint's, or one of `modelKind(kind).sized`.
+ * @throws ValueError for a kind that does not exist, or sizes that it cannot have
+ */
 export function createModel(device: Device, config: ModelConfig, init?: InitOptions): LanguageModel {
   return modelKind(config.kind).create(device, config, init);
 }

@@ -11,7 +11,10 @@ export interface NormOptions {
   readonly eps?: number;
 }
 
-/** Normalises the last axis to mean 0 and variance 1, then scales and shifts it, as torch.nn.LayerNorm. */
+/**
+ * Normalises the last axis to mean 0 and variance 1, then scales and shifts it, as torch.nn.LayerNorm. Its weight and bias
+ * are [size]. Source: Ba, Kiros and Hinton 2016, https://arxiv.org/abs/1607.06450.
+ */
 export class LayerNorm extends Module {
   readonly weight: Parameter;
   readonly bias: Parameter;
@@ -35,7 +38,10 @@ export class LayerNorm extends Module {
   }
 }
 
-/** Divides the last axis by its root mean square and scales it, as torch.nn.RMSNorm. */
+/**
+ * Divides the last axis by its root mean square and scales it, as torch.nn.RMSNorm. Its weight is [size].
+ * Source: Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467.
+ */
 export class RMSNorm extends Module {
   readonly weight: Parameter;
   private readonly eps: number;

@@ -12,6 +12,7 @@ export const positionKinds: readonly Positions[] = ["rotary", "learned", "sinuso
  * The fixed table of Vaswani et al. 2017, Attention Is All You Need, section 3.5: row t is sin(t f_i) in column 2i and
  * cos(t f_i) in column 2i + 1, with f_i = 10000^(-2i / channels).
  * @returns [length, channels]
+ * @throws ValueError for a size below 1
  */
 export function sinusoidalPositions(device: Device, length: number, channels: number): Tensor<"f32"> {
   for (const [name, value] of Object.entries({ length, channels })) {

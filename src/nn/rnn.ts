@@ -184,7 +184,7 @@ export abstract class Recurrent extends Module {
   }
 }
 
-/** Elman layers, as torch.nn.RNN. */
+/** Elman layers, as torch.nn.RNN: h = tanh(W_ih x + b_ih + W_hh h + b_hh), or relu by `nonlinearity`. */
 export class RNN extends Recurrent {
   readonly kind: CellKind;
   private readonly nonlinearity: Nonlinearity;
@@ -205,7 +205,10 @@ export class RNN extends Recurrent {
   }
 }
 
-/** GRU layers, as torch.nn.GRU: the reset gate acts after the hidden product. */
+/**
+ * GRU layers, as torch.nn.GRU: gates in the order reset, update, new; the reset gate acts after the hidden product.
+ * Source: Cho et al. 2014, https://arxiv.org/abs/1406.1078.
+ */
 export class GRU extends Recurrent {
   readonly kind = "gru";
 
@@ -223,7 +226,10 @@ export class GRU extends Recurrent {
   }
 }
 
-/** LSTM layers, as torch.nn.LSTM; with `projSize`, hidden states are projected to that width. */
+/**
+ * LSTM layers, as torch.nn.LSTM: gates in the order input, forget, cell, output; with `projSize`, hidden states are projected
+ * to that width. Source: Hochreiter and Schmidhuber 1997, https://doi.org/10.1162/neco.1997.9.8.1735.
+ */
 export class LSTM extends Recurrent {
   readonly kind = "lstm";
 

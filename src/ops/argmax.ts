@@ -9,6 +9,7 @@ import { reshape } from "./reshape.ts";
  * Where the largest element of the last axis is; the lowest place of equals, and NaN counts as largest.
  * @param x [.., C] with C > 0
  * @returns u32 of shape [..]
+ * @throws ShapeError if the last axis is empty
  */
 export function argmax(x: Tensor): Tensor<"u32"> {
   checkFloats("argmax", x);

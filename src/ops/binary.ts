@@ -101,37 +101,55 @@ function fail(name: Name): never {
   throw new ValueError(`${name}: both operands are numbers; make one of them a tensor`);
 }
 
-/** a + b of any shapes that broadcast as in NumPy. */
+/**
+ * a + b of any shapes that broadcast as in NumPy.
+ * @throws ShapeError if the shapes do not broadcast, ValueError for two numbers
+ */
 export function add(a: Operand, b: Operand): Tensor<"f32"> {
   if (typeof a === "number") return typeof b === "number" ? fail("add") : affine(b, 1, a);
   return typeof b === "number" ? affine(a, 1, b) : binary("add", a, b);
 }
 
-/** a - b of any shapes that broadcast as in NumPy. */
+/**
+ * a - b of any shapes that broadcast as in NumPy.
+ * @throws ShapeError if the shapes do not broadcast, ValueError for two numbers
+ */
 export function sub(a: Operand, b: Operand): Tensor<"f32"> {
   if (typeof a === "number") return typeof b === "number" ? fail("sub") : affine(b, -1, a);
   return typeof b === "number" ? affine(a, 1, -b) : binary("sub", a, b);
 }
 
-/** a * b of any shapes that broadcast as in NumPy. */
+/**
+ * a * b of any shapes that broadcast as in NumPy.
+ * @throws ShapeError if the shapes do not broadcast, ValueError for two numbers
+ */
 export function mul(a: Operand, b: Operand): Tensor<"f32"> {
   if (typeof a === "number") return typeof b === "number" ? fail("mul") : affine(b, a);
   return typeof b === "number" ? affine(a, b) : binary("mul", a, b);
 }
 
-/** a / b of any shapes that broadcast as in NumPy. */
+/**
+ * a / b of any shapes that broadcast as in NumPy.
+ * @throws ShapeError if the shapes do not broadcast, ValueError for two numbers
+ */
 export function div(a: Operand, b: Operand): Tensor<"f32"> {
   if (typeof b === "number") return typeof a === "number" ? fail("div") : affine(a, 1 / b);
   return typeof a === "number" ? mul(a, reciprocal(b)) : binary("div", a, b);
 }
 
-/** The larger of a and b, of any shapes that broadcast as in NumPy; a NaN of either stays. Each gets half of the gradient where they are equal. */
+/**
+ * The larger of a and b, of any shapes that broadcast as in NumPy; a NaN of either stays. Each gets half of the gradient where they are equal.
+ * @throws ShapeError if the shapes do not broadcast, ValueError for two numbers
+ */
 export function maximum(a: Operand, b: Operand): Tensor<"f32"> {
   if (typeof a === "number") return typeof b === "number" ? fail("maximum") : withNumber("maximum", b, a);
   return typeof b === "number" ? withNumber("maximum", a, b) : binary("maximum", a, b);
 }
 
-/** The smaller of a and b, of any shapes that broadcast; otherwise as `maximum`. */
+/**
+ * The smaller of a and b, of any shapes that broadcast; otherwise as `maximum`.
+ * @throws as `maximum`
+ */
 export function minimum(a: Operand, b: Operand): Tensor<"f32"> {
   if (typeof a === "number") return typeof b === "number" ? fail("minimum") : withNumber("minimum", b, a);
   return typeof b === "number" ? withNumber("minimum", a, b) : binary("minimum", a, b);

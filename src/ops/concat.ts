@@ -58,7 +58,10 @@ export function concat<D extends DType>(tensors: readonly Tensor<D>[], axis = 0)
   return y;
 }
 
-/** Joins tensors of one shape along a new axis. */
+/**
+ * Joins tensors of one shape along a new axis.
+ * @throws ShapeError for unequal shapes or dtypes, ValueError without tensors
+ */
 export function stack<D extends DType>(tensors: readonly Tensor<D>[], axis = 0): Tensor<D> {
   const views = tensors.map((tensor) => unsqueeze(tensor, axis));
   const y = concat(views, axis);

@@ -7,7 +7,10 @@ import { checkFloats } from "./check.ts";
 const MOST_GROUPS = 1024;
 const MOST_GROUPS_EMULATED = 16;
 
-/** How many elements, of any shape, are NaN or infinite, as a u32 scalar [] on the device. */
+/**
+ * How many elements, of any shape, are NaN or infinite, as a u32 scalar [] on the device.
+ * @throws ShapeError if x does not hold f32
+ */
 export function countNonFinite(x: Tensor): Tensor<"u32"> {
   checkFloats("countNonFinite", x);
   const { device } = x;

@@ -12,6 +12,7 @@ import { checkWhole } from "./check.ts";
  * Picks along `axis` by number: y[.., k, ..] = x[.., ids[.., k, ..], ..], as torch.gather.
  * An id outside the axis gives 0 and no gradient.
  * @param ids u32 or i32, of the shape of x but for `axis`
+ * @throws ShapeError if ids has another shape, or holds no whole numbers
  */
 export function gather<D extends DType>(x: Tensor<D>, axis: number, ids: Tensor): Tensor<D> {
   x.check("gather");
@@ -28,6 +29,7 @@ export function gather<D extends DType>(x: Tensor<D>, axis: number, ids: Tensor)
  * Picks whole slices along `axis` by number: y[.., k, ..] = x[.., ids[k], ..], as torch.index_select.
  * An id outside the axis gives zeros and no gradient.
  * @param ids u32 or i32, one axis
+ * @throws ShapeError if ids has not one axis, or holds no whole numbers
  */
 export function indexSelect<D extends DType>(x: Tensor<D>, axis: number, ids: Tensor): Tensor<D> {
   x.check("indexSelect");

@@ -22,7 +22,10 @@ export function toHalf(x: Tensor): Tensor<"f32"> {
   return packed;
 }
 
-/** The numbers of a tensor of any shape stored as halves as f32 again: a copy that every operation reads. It has no gradient. */
+/**
+ * The numbers of a tensor of any shape stored as halves as f32 again: a copy that every operation reads. It has no gradient.
+ * @throws ValueError if it is stored as f32 already
+ */
 export function toFull(halves: Tensor): Tensor<"f32"> {
   halves.check("toFull", true);
   if (!halves.half)

@@ -74,7 +74,10 @@ export function mean(x: Tensor, axes?: Axes, options: ReduceOptions = {}): Tenso
   return scaledSum("mean", x, planned, planned.count === 0 ? 1 : 1 / planned.count);
 }
 
-/** Sum of x over the axes along which `shape` would be stretched to that of x; the reverse of `expand`. */
+/**
+ * Sum of x over the axes along which `shape` would be stretched to that of x; the reverse of `expand`.
+ * @throws ShapeError if `shape` does not stretch to that of x
+ */
 export function sumTo(x: Tensor, shape: Shape): Tensor<"f32"> {
   checkFloats("sumTo", x);
   if (!sameShape(broadcastShapes(x.shape, shape, "sumTo"), x.shape)) {

@@ -27,6 +27,7 @@ function operand(x: Operand, beside: Tensor): { readonly value: Tensor; readonly
  * Takes a where the mask is not 0 and b elsewhere, of any shapes; NumPy broadcasting of all three. The value that is not taken may be
  * NaN or infinite, and its gradient is 0.
  * @param mask u32 or i32
+ * @throws ShapeError if the shapes do not broadcast, or the mask holds no whole numbers
  */
 export function where(mask: Tensor, a: Operand, b: Operand): Tensor<"f32"> {
   checkWhole("where", mask);

@@ -25,7 +25,10 @@ export interface Schedule {
   readonly description: ScheduleDescription;
 }
 
-/** The same rate at every step. */
+/**
+ * The same rate at every step.
+ * @throws ValueError for a rate below 0 or a count that is no whole number
+ */
 export function constantLr(lr: number): Schedule {
   checkRates("constantLr", { lr });
   return schedule({ kind: "constant", lr }, () => lr);
@@ -34,6 +37,7 @@ export function constantLr(lr: number): Schedule {
 /**
  * From `start` times `peak` in a line up to `peak` at step `warmup`, then constant.
  * With start 0.1 it is torch.optim.lr_scheduler.LinearLR(start_factor=0.1, total_iters=warmup).
+ * @throws ValueError for a rate below 0 or a count that is no whole number
  */
 export function linearWarmup(options: { peak: number; warmup: number; start?: number }): Schedule {
   const { peak, warmup, start = 0 } = options;
@@ -48,6 +52,7 @@ export function linearWarmup(options: { peak: number; warmup: number; start?: nu
  * A linear ramp, peak (step + 1) / (warmup + 1), then half a cosine from `peak` at step `warmup` to `floor` at step
  * `total`, and `floor` from there on; the ramp of nanoGPT. With `fromZero` the ramp is peak step / warmup, so step 0 has rate 0,
  * as in get_cosine_schedule_with_warmup of Hugging Face Transformers.
+ * @throws ValueError for a rate below 0 or a count that is no whole number, or a warm-up as long as the run
  */
 export function warmupCosine(options: {
   peak: number;
@@ -69,6 +74,7 @@ export function warmupCosine(options: {
 /**
  * Half a cosine from `base` at step 0 to `min` at step `total`: torch.optim.lr_scheduler.CosineAnnealingLR(T_max=total),
  * but `min` after `total`, where torch's rate climbs again.
+ * @throws ValueError for a rate below 0 or a count that is no whole number
  */
 export function cosineAnnealing(options: { base: number; total: number; min?: number }): Schedule {
   const { base, total, min = 0 } = options;
@@ -82,6 +88,7 @@ export function cosineAnnealing(options: { base: number; total: number; min?: nu
 /**
  * peak step / warmup up to step `warmup`, then in a line down to 0 at step `total`:
  * get_linear_schedule_with_warmup of Hugging Face Transformers.
+ * @throws ValueError for a rate below 0 or a count that is no whole number, or a warm-up as long as the run
  */
 export function linearWarmupDecay(options: { peak: number; total: number; warmup?: number }): Schedule {
   const { peak, total, warmup = 0 } = options;
@@ -94,7 +101,10 @@ export function linearWarmupDecay(options: { peak: number; total: number; warmup
   });
 }
 
-/** `base` times `gamma` for each `stepSize` steps gone: torch.optim.lr_scheduler.StepLR. */
+/**
+ * `base` times `gamma` for each `stepSize` steps gone: torch.optim.lr_scheduler.StepLR.
+ * @throws ValueError for a rate below 0 or a count that is no whole number
+ */
 export function stepLr(options: { base: number; stepSize: number; gamma?: number }): Schedule {
   const { base, stepSize, gamma = 0.1 } = options;
   checkRates("stepLr", { base, gamma });
@@ -103,14 +113,20 @@ export function stepLr(options: { base: number; stepSize: number; gamma?: number
   return schedule({ kind: "step", base, stepSize, gamma }, (step) => base * gamma ** Math.floor(step / stepSize));
 }
 
-/** base gamma^step: torch.optim.lr_scheduler.ExponentialLR. */
+/**
+ * base gamma^step: torch.optim.lr_scheduler.ExponentialLR.
+ * @throws ValueError for a rate below 0 or a count that is no whole number
+ */
 export function exponentialLr(options: { base: number; gamma: number }): Schedule {
   const { base, gamma } = options;
   checkRates("exponentialLr", { base, gamma });
   return schedule({ kind: "exponential", base, gamma }, (step) => base * gamma ** step);
 }
 
-/** The schedule of a description, as a checkpoint stores it. */
+/**
+ * The schedule of a description, as a checkpoint stores it.
+ * @throws ValueError for a kind that this version does not know
+ */
 export function scheduleFrom(description: ScheduleDescription): Schedule {
   switch (description.kind) {
     case "constant":

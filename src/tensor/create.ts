@@ -8,7 +8,10 @@ import { Tensor } from "./tensor.ts";
 /** Nested arrays of numbers, as `[[1, 2], [3, 4]]`. */
 export type Nested = number | readonly Nested[];
 
-/** A tensor of any shape with undefined content. */
+/**
+ * A tensor of any shape with undefined content.
+ * @throws ValueError for a size that is no whole number of 0 or more
+ */
 export function empty<D extends DType = "f32">(device: Device, shape: Shape, dtype: D = "f32" as D): Tensor<D> {
   checkSizes(shape);
   return new Tensor(device, [...shape], dtype, device.allocate(sizeOf(shape) * ELEMENT_BYTES, `tensor ${show(shape)}`));
@@ -40,7 +43,10 @@ export function tensor(device: Device, values: TypedArray | Nested, shape?: Shap
   return new Tensor(device, [...sizes], typed ? dtypeOf(values) : dtype, device.upload(data, `tensor ${show(sizes)}`));
 }
 
-/** A tensor of any shape filled with one value. */
+/**
+ * A tensor of any shape filled with one value.
+ * @throws ValueError for a size that is no whole number of 0 or more
+ */
 export function full<D extends DType = "f32">(
   device: Device,
   shape: Shape,
@@ -50,12 +56,18 @@ export function full<D extends DType = "f32">(
   return fill(empty(device, shape, dtype), value);
 }
 
-/** A tensor of zeros of any shape. */
+/**
+ * A tensor of zeros of any shape.
+ * @throws ValueError for a size that is no whole number of 0 or more
+ */
 export function zeros<D extends DType = "f32">(device: Device, shape: Shape, dtype: D = "f32" as D): Tensor<D> {
   return full(device, shape, 0, dtype);
 }
 
-/** A tensor of ones of any shape. */
+/**
+ * A tensor of ones of any shape.
+ * @throws ValueError for a size that is no whole number of 0 or more
+ */
 export function ones<D extends DType = "f32">(device: Device, shape: Shape, dtype: D = "f32" as D): Tensor<D> {
   return full(device, shape, 1, dtype);
 }

@@ -116,7 +116,10 @@ export const tasks: readonly Task[] = [
   },
 ];
 
-/** @throws ValueError naming the tasks that exist */
+/**
+ * A task by its name, for instance `sort`.
+ * @throws ValueError naming the tasks that exist
+ */
 export function taskOf(name: string): Task {
   const found = tasks.find((task) => task.name === name);
   if (found) return found;

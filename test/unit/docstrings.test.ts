@@ -16,18 +16,19 @@ interface Declaration {
   readonly doc: string | null;
   /** From `export` to where its body or value begins. */
   readonly head: string;
+  /** From there to its end. */
+  readonly body: string;
 }
 
 const DECLARED = /^export (?:abstract )?(?:async )?(?:function\*?|class|interface|type|const) (\w+)\b/gm;
 
 /** Names that a file exports: declared in it, or passed on from another. */
 function exportsOf(file: string, text = readFileSync(file, "utf8")): Declaration[] {
-  const found = [...text.matchAll(DECLARED)].map(({ 1: name = "", index }) => ({
-    name,
-    file,
-    doc: /\/\*\*((?:(?!\*\/).)*)\*\/\n$/s.exec(text.slice(0, index))?.[1] ?? null,
-    head: /^.*?(?:\{\n|=>|;\n)/s.exec(text.slice(index))?.[0] ?? "",
-  }));
+  const found = [...text.matchAll(DECLARED)].map(({ 1: name = "", index }) => {
+    const doc = /\/\*\*((?:(?!\*\/).)*)\*\/\n$/s.exec(text.slice(0, index))?.[1] ?? null;
+    const head = /^.*?(?:\{\n|=>|;\n)/s.exec(text.slice(index))?.[0] ?? "";
+    return { name, file, doc, head, body: /^.*?^\}/ms.exec(text.slice(index + head.length))?.[0] ?? "" };
+  });
   // Of overloads the first speaks for all.
   const own = found.filter(({ name }, i) => found.findIndex((other) => other.name === name) === i);
   const passed = [...text.matchAll(/^export (?:type )?(\*|\{[^}]*\}) from "([^"]+)"/gm)].flatMap(
@@ -35,7 +36,9 @@ function exportsOf(file: string, text = readFileSync(file, "utf8")): Declaration
       const there = exportsOf(normalize(join(dirname(file), from)));
       if (list === "*") return there;
       const names = [...list.matchAll(/(?:type )?(\w+)/g)].map(([, name = ""]) => name);
-      return names.map((name) => there.find((one) => one.name === name) ?? { name, file, doc: null, head: "" });
+      return names.map(
+        (name) => there.find((one) => one.name === name) ?? { name, file, doc: null, head: "", body: "" },
+      );
     },
   );
   return [...own, ...passed];
@@ -46,6 +49,10 @@ const ofTensors = ({ head }: Declaration) =>
   /^export (?:async )?(?:function|const)/.test(head) && /\bTensor\b/.test(head);
 
 const namesShape = ({ doc }: Declaration) => /\[[^\]]*\]|\bshapes?\b/i.test(doc ?? "");
+
+/** Whether it is a function that refuses some of its arguments itself. */
+const refuses = ({ head, body }: Declaration) =>
+  /^export (?:async )?function/.test(head) && /\bthrow new |\bcheck[A-Z]\w*\(|\bfail\(/.test(body);
 
 const all = ENTRIES.flatMap((entry) => exportsOf(entry));
 const show = ({ file, name }: Declaration) => `${file}: ${name}`;
@@ -61,6 +68,12 @@ test("every public function of tensors names their shapes", () => {
   expect(functions.filter((one) => !namesShape(one)).map(show)).toEqual([]);
 });
 
+test("every public function that refuses something says what, and by which class of error", () => {
+  const functions = all.filter(refuses);
+  expect(functions.length).toBeGreaterThan(60);
+  expect(functions.filter(({ doc }) => !/@throws (\w*Error\b|as `)/.test(doc ?? "")).map(show)).toEqual([]);
+});
+
 test("no docstring begins a line as a link definition, which the reference would leave out", () => {
   const files = readdirSync("src", { recursive: true, encoding: "utf8" }).filter((file) => file.endsWith(".ts"));
   const swallowed = files.filter((file) =>
@@ -73,6 +86,7 @@ describe("the checks themselves", () => {
   const text = [
     "/** Sum of a and b. */",
     "export function add(a: Tensor, b: Tensor): Tensor {",
+    "  checkFloats(a, b);",
     "  return a;",
     "}",
     "export const bare = 1;",
@@ -83,7 +97,7 @@ describe("the checks themselves", () => {
   ].join("\n");
   const found = exportsOf("a.ts", text);
 
-  test("find what lacks a docstring or a shape", () => {
+  test("find what lacks a docstring, a shape or its errors", () => {
     expect(found.map(({ name, doc }) => [name, doc !== null])).toEqual([
       ["add", true],
       ["bare", false],
@@ -93,5 +107,6 @@ describe("the checks themselves", () => {
       ["add", false],
       ["sum", true],
     ]);
+    expect(found.filter(refuses).map(({ name }) => name)).toEqual(["add"]);
   });
 });

@@ -30,6 +30,7 @@ export interface KeyValueCache extends CacheSizes {
 /**
  * An empty cache.
  * @param options.half store keys and values as halves, in half the memory; arithmetic stays f32
+ * @throws ValueError for a size below 1
  */
 export function createCache(
   device: Device,

@@ -46,6 +46,7 @@ const SHARE = 256;
  * @param v as k
  * @param position [1] or [B], u32 or f32: tokens before this one. Data, so a captured step may count it up
  * @returns [B, H, D]
+ * @throws ShapeError naming the tensor that does not fit
  */
 export function decodeAttention(
   q: Tensor,
@@ -81,6 +82,7 @@ export function decodeAttention(
  * @param qkv [B, (H + 2 Hkv) D]
  * @param heads H
  * @returns [B, H D]
+ * @throws ShapeError as `decodeAttention`, or if the columns do not divide into heads
  */
 export function decodePacked(
   qkv: Tensor,

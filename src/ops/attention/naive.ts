@@ -14,6 +14,7 @@ import type { AttentionOptions, Plan } from "./plan.ts";
  * @param q [B, H, Tq, D]
  * @param k [B, Hkv, Tk, D]
  * @param v as k
+ * @throws as `attention`
  */
 export function naiveAttention(
   q: Tensor,

@@ -45,6 +45,7 @@ export function rotaryTable(device: Device, size: number, base = 10_000): Tensor
  * @param x [B, T, H, D], or [B, H, T, D] with the layout BHTD
  * @param table of `rotaryTable`
  * @returns of the shape of x
+ * @throws ShapeError if x has not four axes, or the table is of another head size
  */
 export function rotary(
   x: Tensor,
@@ -65,6 +66,7 @@ export function rotary(
  * @param qkv [B, T, (H + 2 Hkv) D], or [B, (H + 2 Hkv) D] for one token of each sequence
  * @param heads H
  * @returns of the shape of qkv
+ * @throws ShapeError as `rotary`, or if the columns do not divide into heads
  */
 export function rotaryPacked(
   qkv: Tensor,

@@ -35,7 +35,10 @@ export function wkv5(r: Tensor, k: Tensor, v: Tensor, w: Tensor, u: Tensor, stat
   return fadingMatrix("wkv5", { r, k, v, w, u, state: state ?? null }, sizes, true);
 }
 
-/** The recurrence of RWKV-6: `wkv5` with a decay of each step's own, w [B, T, H, N]. */
+/**
+ * The recurrence of RWKV-6: `wkv5` with a decay of each step's own, w [B, T, H, N].
+ * @throws as `wkv5`
+ */
 export function wkv6(r: Tensor, k: Tensor, v: Tensor, w: Tensor, u: Tensor, state?: Tensor | null): WkvResult {
   const sizes = checkHeads("wkv6", { r, k, v, w }, state ?? null);
   checkChannels("wkv6", { u }, r, sizes);
