@@ -21,7 +21,7 @@ export function mountCompare(state: State, actions: Actions): void {
   const result = byId("compare-verdict");
   const before = result.textContent;
   const rows = byId("compared");
-  const column = byId("compare-quality");
+  const heads = ["compare-quality", "compare-short", "compare-long", "compare-kept"].map((id) => byId(id));
   const chosen = signal<readonly string[]>(FIRST);
 
   byId("compare", HTMLFormElement).addEventListener("submit", (event) => {
@@ -74,7 +74,8 @@ export function mountCompare(state: State, actions: Actions): void {
     const done = runs.filter((run) => run.cost.value.length > 0);
     const complete = done.length >= 2 && state.comparing.value === null;
     const quality = qualityOf(state.catalogue.value, shown[0]?.settings.text);
-    column.textContent = quality.name;
+    const costs = costLabels(done[0]);
+    for (const [i, label] of [quality.name, ...costs].entries()) (heads[i] as HTMLElement).textContent = label;
     const answer = complete
       ? verdict(
           done.map((run) => finding(state, run)),
@@ -115,6 +116,18 @@ function planSentence(state: State, contenders: readonly Contender[]): string {
   return `${contenders.length} models of ${size} parameters; each reads ${brief(steps * batch * sequence)} characters in ${count(steps)} steps.${time}`;
 }
 
+/** What the columns of cost are called: by the lengths of text, once they are measured. */
+function costLabels(run: Run | undefined): readonly [short: string, long: string, kept: string] {
+  const cost = run?.cost.value ?? [];
+  const [short, long] = [cost[0], cost.at(-1)];
+  if (!short || !long) return ["A token, short text", "A token, long text", "Memory, long text"];
+  return [
+    `A token after ${count(short.context)}`,
+    `A token after ${count(long.context)}`,
+    `Memory after ${count(long.context)}`,
+  ];
+}
+
 function row(state: State, contender: Contender, run: Run | undefined): HTMLTableRowElement {
   const line = make("tr");
   const name = make("th", "", sizeTitle(state, contender.settings));
@@ -127,14 +140,15 @@ function row(state: State, contender: Contender, run: Run | undefined): HTMLTabl
   const quality = qualityOf(state.catalogue.value, contender.settings.text);
   const cost = run?.cost.value ?? [];
   const [short, long] = [cost[0], cost.at(-1)];
+  const [atShort, atLong, kept] = costLabels(run);
   const cells: [string, string][] = [
     ["Parameters", count(contender.parameters)],
     [quality.name, heldOut ? quality.format(quality.of(heldOut)) : "–"],
     ["Training", last ? duration(last.seconds) : "–"],
     ["Tokens/s", brief(last ? last.tokens / last.seconds : Number.NaN)],
-    ["A token, short text", short ? milliseconds(short.milliseconds) : "–"],
-    ["A token, long text", long ? milliseconds(long.milliseconds) : "–"],
-    ["Memory, long text", long ? bytes(long.bytes) : "–"],
+    [atShort, short ? milliseconds(short.milliseconds) : "–"],
+    [atLong, long ? milliseconds(long.milliseconds) : "–"],
+    [kept, long ? bytes(long.bytes) : "–"],
   ];
   line.append(
     name,

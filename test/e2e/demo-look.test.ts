@@ -209,7 +209,7 @@ test("with keys alone; no task of the page holds its main thread for 50 ms, and 
   await tabTo("loss-chart");
   await page.keyboard.press("Home");
   expect(await text("#chart-said")).toMatch(
-    /^step 1: train \d\.\d{3}, held-out \d\.\d{3}, \d+% answered right\. .* of GPU memory\.$/,
+    /^step 10: train \d\.\d{3}, held-out \d\.\d{3}, \d+% answered right\. .* of GPU memory\.$/,
   );
   await tabTo("prompt");
   await page.keyboard.down("Control");
