@@ -43,9 +43,9 @@ var<workgroup> maxima: array<f32, LANES * ROWS>;
 var<workgroup> sums: array<f32, LANES * ROWS>;
 var<workgroup> shares: array<vec2f, LANES * ROWS>;
 
-// exp of a difference to a maximum: 0 from -87 down, also at -inf. No clamp, which would turn NaN into a number.
+// exp of a difference to a maximum: next to 0 far below it, also at -inf. No clamp, which would turn NaN into a number.
 fn exp_of_gap(v: word) -> word {
-  return select(exp(v), word(0.0), v < word(-87.0)); // bounded: v <= 0
+  return exp(v); // bounded: v <= 0
 }
 
 fn max_of(v: word) -> f32 {
@@ -147,25 +147,21 @@ fn forward(
     let b = logits[at + LANES];
     let c = logits[at + 2u * LANES];
     let d = logits[at + 3u * LANES];
-    let most = max_of(max(max(a, b), max(c, d)));
-    if (most > highest) {
-      sum *= exp_of_gap(word(highest - most));
-      highest = most;
-    }
+    let before = highest;
+    highest = max(before, max_of(max(max(a, b), max(c, d))));
+    sum *= exp(before - highest); // bounded: never above 0
     sum += (exp_of_gap(a - highest) + exp_of_gap(b - highest)) + (exp_of_gap(c - highest) + exp_of_gap(d - highest));
   }
   for (; w < words; w += LANES) {
     let v = logits[start + w];
-    let most = max_of(v);
-    if (most > highest) {
-      sum *= exp_of_gap(word(highest - most));
-      highest = most;
-    }
+    let before = highest;
+    highest = max(before, max_of(v));
+    sum *= exp(before - highest); // bounded: never above 0
     sum += exp_of_gap(v - highest);
   }
   let first = local.y * LANES;
   let top = row_max(highest, lane, first);
-  let total = row_sum(sum_of(sum * exp_of_gap(word(highest - top))), lane, first);
+  let total = row_sum(sum_of(sum) * exp(highest - top), lane, first); // bounded: never above 0
   var share = vec2f(0.0);
   if (SMOOTH) {
     share = row_shares(top, start, words, lane, first);
@@ -199,7 +195,7 @@ fn forward(
 
 // exp of a difference to a maximum, of four.
 fn exp_of_gaps(v: vec4f) -> vec4f {
-  return select(exp(v), vec4f(0.0), v < vec4f(-87.0)); // bounded: v <= 0
+  return exp(v); // bounded: v <= 0
 }
 
 @compute @workgroup_size(LANES, ROWS)
