@@ -1,18 +1,23 @@
 import { effect } from "@preact/signals-core";
 import { nearest } from "../nearest.ts";
+import { qualityOf } from "../quality.ts";
 import type { Run, State } from "../state.ts";
 import { byId, make } from "./dom.ts";
-import { count, decimal } from "./format.ts";
+import { count } from "./format.ts";
 import { modelToken } from "./theme.ts";
 import { runTitle } from "./title.ts";
 
-/** The runs whose curves are drawn, the current one first: their held-out loss where the pointer is, and whether they stay. */
+/** The runs whose curves are drawn, the current one first: their held-out loss or right answers where the pointer is, and whether they stay. */
 export function mountLossRuns(state: State): void {
   const list = byId("loss-runs");
   const empty = make("li", "help", "The run before stays as a pale line under the next; Keep holds a curve longer.");
   const rows = new Map<Run, HTMLLIElement>();
   effect(() => {
-    const shown = state.runs.value.filter((run) => run.shown.value).reverse();
+    const held = (run: Run) => Number(run === state.current.value);
+    const shown = state.runs.value
+      .filter((run) => run.shown.value)
+      .reverse()
+      .sort((a, b) => held(b) - held(a));
     for (const run of shown) if (!rows.has(run)) rows.set(run, row(run, state));
     list.replaceChildren(...(shown.length ? shown.map((run) => rows.get(run) as HTMLLIElement) : [empty]));
   });
@@ -43,7 +48,8 @@ function row(run: Run, state: State): HTMLLIElement {
     const { heldOut } = run.curve;
     const step = state.pointed.value;
     const point = step === null ? heldOut.at(-1) : nearest(heldOut, (one) => one.step, step);
-    value.textContent = point ? decimal(point.loss) : "–";
+    const { of, format } = qualityOf(state.catalogue.value, run.settings.value.text);
+    value.textContent = point ? format(of(point)) : "–";
   });
   return item;
 }
