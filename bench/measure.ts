@@ -37,6 +37,15 @@ export interface Timing extends Summary {
   readonly dispatches: number;
   /** Most pool bytes alive during the first run, inputs included. */
   readonly peakBytes: number;
+  /** 10^9 bytes a second of a copy that took turns with the line's samples; missing where arithmetic bounds the line. */
+  readonly copyGBs?: number;
+}
+
+/** Work that takes turns with a line's samples: a neighbour that slows one slows the other. */
+export interface Beside {
+  /** Bytes that `run` reads and writes. */
+  readonly bytes: number;
+  run(): void;
 }
 
 export type Result =
@@ -123,12 +132,18 @@ async function scriptTime(device: Device, plan: Plan<unknown>, runMs: number, bu
 }
 
 /** Checks the line against its reference, then times it. */
-export async function measureLine(device: Device, line: Line, clock: Clock, options: TimingOptions): Promise<Result> {
+export async function measureLine(
+  device: Device,
+  line: Line,
+  clock: Clock,
+  options: TimingOptions,
+  beside: Beside | null = null,
+): Promise<Result> {
   let work: Work | null = null;
   const plans: Plan<unknown>[] = [];
   try {
     work = line.prepare(device, new Random(SEED));
-    return await measure(device, line, work, clock, options, plans);
+    return await measure(device, line, work, clock, options, plans, beside);
   } catch (error) {
     return { name: line.name, error: error instanceof Error ? error.message : String(error) };
   } finally {
@@ -146,6 +161,7 @@ async function measure(
   clock: Clock,
   options: TimingOptions,
   plans: Plan<unknown>[],
+  beside: Beside | null,
 ): Promise<Result> {
   const { name, flops, bytes, tolerance = 1e-4 } = line;
   await device.sync();
@@ -162,28 +178,36 @@ async function measure(
   for (const output of outputs) if (!kept.has(output)) output.dispose();
   if (mismatch) return { name, error: explain(mismatch) };
 
-  const planOf = async (repeats: number) => {
+  const planOf = async (repeats: number, run: () => void) => {
     const plan = await capture(device, () => {
-      for (let i = 0; i < repeats; i++) {
-        scope(() => {
-          work.run();
-        });
-      }
+      for (let i = 0; i < repeats; i++) scope(run);
     });
     plans.push(plan);
     return plan;
   };
-  const single = await planOf(1);
-  await time(device, clock, () => single.replay());
-  const runMs = await time(device, clock, () => single.replay());
-  const repeats = repeatsFor(runMs, clock);
-  const plan = repeats === 1 ? single : await planOf(repeats);
+  /** Takes samples of work whose passes repeat it until they are long enough for the clock. */
+  const sampler = async (run: () => void) => {
+    const single = await planOf(1, run);
+    await time(device, clock, () => single.replay());
+    const runMs = await time(device, clock, () => single.replay());
+    const repeats = repeatsFor(runMs, clock);
+    const plan = repeats === 1 ? single : await planOf(repeats, run);
+    return { single, runMs, repeats, take: async () => (await time(device, clock, () => plan.replay())) / repeats };
+  };
+  const { single, runMs, repeats, take } = await sampler(() => {
+    work.run();
+  });
+  const copy = beside && (await sampler(() => beside.run()));
   const samples: number[] = [];
+  const copies: number[] = [];
   const end = performance.now() + options.budgetMs;
-  while (samples.length < 3 || (samples.length < options.samples && performance.now() < end))
-    samples.push((await time(device, clock, () => plan.replay())) / repeats);
+  while (samples.length < 3 || (samples.length < options.samples && performance.now() < end)) {
+    samples.push(await take());
+    if (copy) copies.push(await copy.take());
+  }
   return {
     ...{ name, flops, bytes, repeats, method: clock.method, firstMs },
+    ...(beside && { copyGBs: beside.bytes / (summarise(copies).median * 1e6) }),
     ...summarise(samples),
     compileMs: compileMs - before.compileMs,
     scriptUs: await scriptTime(device, single, runMs, options.budgetMs * SCRIPT_SHARE),

@@ -4,7 +4,7 @@ import { adapterNameOf, openAdapter } from "./adapter.ts";
 import type { Job, Machine, Outcome, Progress } from "./job.ts";
 import { measureKernels } from "./kernel/measure.ts";
 import { type Clock, findClock, measureLine, type Result, scriptTick } from "./measure.ts";
-import { measureRoofline } from "./roofline/roofline.ts";
+import { copyBeside, measureRoofline } from "./roofline/roofline.ts";
 import { findScenario } from "./scenarios/all.ts";
 import { LINES } from "./suite/lines.ts";
 
@@ -35,7 +35,9 @@ export async function runJob(gpu: GPU, job: Job, progress: Progress): Promise<Ou
     const lines = LINES.filter(({ name }) => job.lines.includes(name));
     for (const [i, line] of lines.entries()) {
       progress(`${i + 1} of ${lines.length}: ${line.name}`);
-      results.push(await measureLine(device, line, clock, job.timing));
+      const beside = copyBeside(device, job.roofline.copy, line, roofline);
+      results.push(await measureLine(device, line, clock, job.timing, beside));
+      beside?.dispose();
     }
     return { machine, roofline, results, rows: [] };
   } finally {

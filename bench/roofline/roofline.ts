@@ -6,7 +6,7 @@ import { empty, fill } from "../../src/tensor/create.ts";
 import { Random } from "../../src/tensor/philox.ts";
 import { scope } from "../../src/tensor/scope.ts";
 import type { Line } from "../line.ts";
-import { type Clock, isTimed, measureLine, type TimingOptions } from "../measure.ts";
+import { type Beside, type Clock, isTimed, measureLine, type TimingOptions } from "../measure.ts";
 import { summarise } from "../statistics.ts";
 import { input } from "../suite/inputs.ts";
 import { tileLines } from "./tile.ts";
@@ -42,10 +42,13 @@ export interface Standing {
   readonly boundBy: "arithmetic" | "bandwidth";
 }
 
-export function standing(work: { flops: number; bytes: number; median: number }, roof: Roofline): Standing {
-  const { flops, bytes, median } = work;
+export function standing(
+  work: { flops: number; bytes: number; median: number; copyGBs?: number },
+  roof: Roofline,
+): Standing {
+  const { flops, bytes, median, copyGBs = roof.storageGBs } = work;
   const arithmeticMs = flops / (roof.gflops * 1e6);
-  const bandwidthMs = bytes / (roof.storageGBs * 1e6);
+  const bandwidthMs = bytes / (copyGBs * 1e6);
   const boundMs = Math.max(arithmeticMs, bandwidthMs);
   return {
     gflops: flops / (median * 1e6),
@@ -108,6 +111,25 @@ function peakLines(kernels: RooflineKernels, software: boolean): Record<"fma" | 
   };
 }
 
+/**
+ * A copy of as many bytes as a line moves, so that caches hold as much of either, for a line that bandwidth bounds;
+ * null for others. Runs inside a scope.
+ */
+export function copyBeside(device: Device, kernel: RooflineKernels["copy"], line: Line, roof: Roofline) {
+  const { flops, bytes } = line;
+  if (standing({ flops, bytes, median: 1 }, roof).boundBy === "arithmetic") return null;
+  const vectors = Math.min(Math.max(Math.ceil(bytes / 32), LEAST_VECTORS), sizesFor(device.software).vectors);
+  const x = scope(() => fill(empty(device, [4 * vectors]), 1));
+  const beside: Beside = {
+    bytes: 32 * vectors,
+    run() {
+      const y = empty(device, [4 * vectors]);
+      device.dispatch(kernel, "forward", { x, y }, {} as never, [Math.ceil(vectors / 64)]);
+    },
+  };
+  return { ...beside, dispose: () => x.dispose() };
+}
+
 /** What roofline/fma.wgsl computes in one invocation. */
 function fmaChains(index: number, loops: number): number {
   const start = index * 1e-6;
@@ -127,6 +149,9 @@ function tileSums(lane: number, loops: number): number {
   for (let i = 0; i < loops; i++) sum += 4 * (4 * ((lane + i) % 64) + 64 + 128 + 192);
   return sum;
 }
+
+/** Fewer than these, 2 MiB of traffic, and the launch would be a part of what is measured. */
+const LEAST_VECTORS = 2 ** 16;
 
 /** Share of a line's time that a form of tile gets at first. */
 const LOOKS = 8;

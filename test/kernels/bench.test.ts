@@ -22,7 +22,10 @@ describe.skipIf("missing" in findVulkan(await findChrome()))("npm run bench", ()
     expect(results.map(({ name }) => name)).toEqual(["elementwise/add/1048576"]);
     expect(results.every((result) => isTimed(result) && result.median > 0 && result.dispatches === 1)).toBe(true);
     expect(Math.min(...Object.values(roofline!))).toBeGreaterThan(0);
-    expect(results[0]).toHaveProperty("copyGBs", expect.toSatisfy((gbs: number) => gbs > 0));
+    expect(results[0]).toHaveProperty(
+      "copyGBs",
+      expect.toSatisfy((gbs: number) => gbs > 0),
+    );
     if (machine.software) expect(text).toContain("SWIFTSHADER");
   });
 

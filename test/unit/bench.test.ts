@@ -89,6 +89,8 @@ describe("the roofline", () => {
     expect(dense).toEqual({ gflops: 50, gbs: 0.25, intensity: 200, boundMs: 20, share: 0.5, boundBy: "arithmetic" });
     const copy = standing({ flops: 1e6, bytes: 1e8, median: 20 }, roof);
     expect(copy).toMatchObject({ gbs: 5, boundMs: 10, share: 0.5, boundBy: "bandwidth" });
+    const beside = standing({ flops: 1e6, bytes: 1e8, median: 20, copyGBs: 8 }, roof);
+    expect(beside).toMatchObject({ gbs: 5, boundMs: 12.5, share: 0.625, boundBy: "bandwidth" });
   });
 });
 
