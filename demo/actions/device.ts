@@ -65,6 +65,8 @@ export function deviceEvents({ state, fail }: Context): EventHandlers<DeviceEven
         if (run && step !== null) {
           run.curve.rewind(step);
           run.step.value = step;
+          // What it wrote after that it will write again.
+          run.samples.value = run.samples.value.filter((sample) => sample.step <= step);
         }
         state.growth.value++;
         // The text of the last answer stays, but what the model remembered of it is gone.

@@ -56,7 +56,7 @@ export function openEvents({ state, calm, fail }: Context): EventHandlers<OpenEv
     modelReopened({ sentence }) {
       state.opening.value = null;
       if (sentence) fail({ kind: "refused", sentence });
-      else calm("The opened model is here again. Talk to it.");
+      else if (state.guest.value) calm("The opened model is here again. Talk to it.");
     },
     modelClosed() {
       state.welcome(null);

@@ -1,4 +1,4 @@
-import { ValueError } from "../../src/gpu/errors.ts";
+import { DeviceLostError, ValueError } from "../../src/gpu/errors.ts";
 import { failureOf } from "./failure.ts";
 import type { Guest } from "./guest.ts";
 import type { Lab } from "./lab.ts";
@@ -28,6 +28,7 @@ export async function recover(lab: Lab): Promise<void> {
       found?.goOn();
       if (guest) void reopen(lab, guest);
     } catch (error) {
+      if (error instanceof DeviceLostError) return; // lost again meanwhile, and another recovery waits its turn
       const { sentence } = failureOf(error);
       const told = `The GPU was lost and could not be opened again. ${sentence} Reload the page.`;
       emit({ kind: "failure", failure: { kind: "lost", sentence: told } });
@@ -42,12 +43,11 @@ async function findRun(lab: Lab, wasTraining: boolean) {
   const { settings, mark } = lost;
   const text = await lab.texts.get(settings.text).catch(() => null);
   const device = lab.needDevice();
-  lab.run = null;
-  if (training.kept) lab.run = Run.load(device, training.kept.file, mark);
-  else if (text) lab.run = Run.create(device, settings, text, mark);
-  const { run } = lab;
+  const begin = () => text && Run.create(device, settings, text, mark);
+  const run = training.kept ? Run.load(device, training.kept.file, mark) : begin();
   if (!run) throw new ValueError("device: it was lost before a checkpoint was kept; train again");
   run.voice.kept = lost.voice.kept;
+  lab.run = run;
   const goesOn = wasTraining && text !== null;
   const way = goesOn ? "the run goes on from there" : "the run can be resumed from there";
   return {
@@ -74,6 +74,7 @@ async function reopen(lab: Lab, lost: Guest): Promise<void> {
     });
     emit({ kind: "modelReopened", sentence: null });
   } catch (error) {
+    if (error instanceof DeviceLostError) return; // the next recovery reads it again
     if (lab.guest === lost) lab.closeGuest();
     const sentence = `The opened model could not be read again after the GPU was lost. ${failureOf(error).sentence}`;
     emit({ kind: "modelReopened", sentence });

@@ -46,7 +46,8 @@ export class Training {
 
   /** Evaluates and samples. A model whose numbers are not finite has nothing to say; training soon ends and tells why. */
   async milestone(run: Run): Promise<void> {
-    if (!run.healthy) return;
+    // A run that is stopped at a milestone has just said it all.
+    if (!run.healthy || run.story.samples.at(-1)?.step === run.step) return;
     const point = await run.evaluate();
     if (point) this.lab.emit({ kind: "heldOut", point });
     if (run.healthy) this.lab.emit({ kind: "sample", sample: await run.sample() });
