@@ -14,4 +14,4 @@ export {
   type SafetensorsHeader,
   safetensorsDataStart,
 } from "../io/safetensors.ts";
-export { type WriteTensor, writeSafetensors } from "../io/write.ts";
+export { type WriteState, type WriteTensor, writeSafetensors } from "../io/write.ts";

@@ -3,6 +3,7 @@
  * @module ostinato/models
  */
 // Public names only; nothing inside src imports this file.
+export { hostTensors } from "../models/fileState.ts";
 export type { WeightOptions } from "../models/filled.ts";
 export { type Gpt2Options, gpt2ConfigOf, gpt2FromCheckpoint } from "../models/gpt2/load.ts";
 export type { Decoder, Forward, ForwardOptions, LanguageModel, ModelConfig } from "../models/language.ts";

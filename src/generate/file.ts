@@ -26,10 +26,7 @@ export async function saveSession(session: Session): Promise<Uint8Array<ArrayBuf
   const { model, sampler, position } = await session.save();
   const { kind } = session.model.config;
   const description: Description = { kind, fingerprint: await fingerprint(session.model), position, sampler };
-  return writeSafetensors(
-    Array.from(model, ([name, { shape, values }]) => [name, { shape, data: values }]),
-    { [KEY]: JSON.stringify(description) },
-  );
+  return writeSafetensors(model, { [KEY]: JSON.stringify(description) });
 }
 
 /**

@@ -19,6 +19,12 @@ export interface WriteTensor {
   readonly dtype?: FileDType;
 }
 
+/** An entry of a state dict, such as `stateDict()` of a module gives. */
+export interface WriteState {
+  readonly shape: readonly number[];
+  readonly values: Float32Array;
+}
+
 interface Placed {
   name: string;
   dtype: FileDType;
@@ -27,13 +33,16 @@ interface Placed {
 }
 
 /**
- * Bytes of a safetensors file. Equal input gives equal bytes: tensors of wider elements come first, so that each is
+ * Bytes of a safetensors file, of tensors or of a whole state dict. Equal input gives equal bytes: tensors of wider elements come first, so that each is
  * aligned, and otherwise keep their order; the header is padded with spaces to a multiple of 8 bytes.
+ *
+ * @example
+ * const file = writeSafetensors(await model.stateDict());
  *
  * @throws FileError for a duplicate or reserved name, or data that do not fit shape or dtype.
  */
 export function writeSafetensors(
-  tensors: Iterable<readonly [name: string, tensor: WriteTensor]>,
+  tensors: Iterable<readonly [name: string, tensor: WriteTensor | WriteState]>,
   metadata: Readonly<Record<string, string>> = {},
 ): Uint8Array<ArrayBuffer> {
   const names = new Set([METADATA_KEY]);
@@ -42,7 +51,7 @@ export function writeSafetensors(
     if (names.has(name))
       fail("duplicate-name", `the name ${quoted(name)} is taken; give each tensor a name of its own`);
     names.add(name);
-    placed.push(place(name, tensor));
+    placed.push(place(name, "data" in tensor ? tensor : { shape: tensor.shape, data: tensor.values }));
   }
   placed.sort((a, b) => DTYPE_BYTES[b.dtype] - DTYPE_BYTES[a.dtype]);
 

@@ -6,7 +6,15 @@ import type { Shape } from "../tensor/shape.ts";
 /** A state dict whose values are read from a file when they are asked for, one tensor at a time. */
 export type FileState = StateDict;
 
-/** The tensors of a file as a state dict. F32 values are views of the file where they are aligned: copy before writing. */
+/**
+ * The tensors of a file as a state dict, for `loadStateDict` of a module. Nothing is copied: f32 values are views of the file
+ * where they are aligned, and halves are widened one tensor at a time, when they are asked for.
+ *
+ * @example
+ * lstm.loadStateDict(hostTensors(parsePyTorch(file).tensors));
+ *
+ * @param tensors of `parseSafetensors` or `parsePyTorch`, in any shape; leave the file as it is
+ */
 export function hostTensors(tensors: ReadonlyMap<string, FileTensor>): FileState {
   return new Map([...tensors].map(([name, tensor]) => [name, hostTensor(tensor, name)]));
 }

@@ -11,7 +11,10 @@ export interface CallContext {
   note(value: unknown): void;
 }
 
-/** A method: an async function answers once, an async generator streams. Its values must survive a structured clone. */
+/**
+ * A method: an async function answers once, an async generator streams. Its values must survive a structured clone; an answer
+ * of bytes is given away with its memory.
+ */
 export type Method = (args: never, context: CallContext) => Promise<unknown> | AsyncGenerator<unknown, void, void>;
 
 interface Work {
@@ -34,8 +37,8 @@ export class Answerer {
     });
   }
 
-  post(message: Reply): void {
-    this.target.postMessage({ channel: CHANNEL, message });
+  post(message: Reply, transfer: Transferable[] = []): void {
+    this.target.postMessage({ channel: CHANNEL, message }, transfer);
   }
 
   private take(request: Request): void {
@@ -75,6 +78,7 @@ export class Answerer {
 
   private finish(id: number, reply: Reply): void {
     this.works.delete(id);
-    this.post(reply);
+    const bytes = reply.kind === "done" && reply.value instanceof Uint8Array ? [reply.value.buffer as ArrayBuffer] : [];
+    this.post(reply, bytes);
   }
 }

@@ -110,7 +110,7 @@ export class RemoteModel {
 
   /**
    * Opens a model from any file that `openModel` knows, in place of the model before.
-   * @param source bytes, a file, or an address, which the worker fetches
+   * @param source a Blob or File, an address, which the worker fetches, or bytes, which are copied on their way
    * @throws as `openModel`; the model before stays
    */
   async open(

@@ -47,7 +47,7 @@ test("a state dict goes through a file and back, bit for bit", async () => {
   const from = new LSTM(device, { inputSize: 3, hiddenSize: 4, random: new Random(1) });
   const to = new LSTM(device, { inputSize: 3, hiddenSize: 4, random: new Random(2) });
   const state = await from.stateDict();
-  const file = writeSafetensors([...state].map(([name, { shape, values }]) => [name, { shape, data: values }]));
+  const file = writeSafetensors(state);
   const read = new Map<string, HostTensor>();
   for (const [name, entry] of parseSafetensors(file).tensors)
     read.set(name, { shape: entry.shape, values: toFloat32(entry, name) });

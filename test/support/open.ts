@@ -46,8 +46,7 @@ export async function sample(device: Device, kind: string): Promise<Sample> {
   return result;
 }
 
-export const safetensors = (state: StateDict) =>
-  writeSafetensors([...state].map(([name, { shape, values }]) => [name, { shape, data: values }]));
+export const safetensors = (state: StateDict) => writeSafetensors(state);
 
 export function renamed(state: StateDict, rename: (name: string) => string): StateDict {
   return new Map([...state].map(([name, value]) => [rename(name), value]));

@@ -31,7 +31,8 @@ test.each([
   if (error.name !== "RangeError") expect(arrived).toBeInstanceOf(error.constructor);
 });
 
-test("a call is answered once; errors, notes and unknown methods too", async () => {
+test("a call is answered once; errors, notes, files and unknown methods too", async () => {
+  const file = Uint8Array.of(1, 2, 3);
   const { caller, close } = connected({
     add: async ([a, b]: [number, number], { note }) => {
       note("adding");
@@ -41,11 +42,14 @@ test("a call is answered once; errors, notes and unknown methods too", async () 
       throw new FileError("truncated", "the file ends early");
     },
     opaque: async () => () => 1,
+    save: async () => file,
   });
   const notes: unknown[] = [];
   expect(await caller.call("add", [1, 2], { onNote: (note) => notes.push(note) })).toBe(3);
   expect(notes).toEqual(["adding"]);
   await expect(caller.call("fail", null)).rejects.toMatchObject({ name: "FileError", code: "truncated" });
+  expect(await caller.call("save", null)).toEqual(Uint8Array.of(1, 2, 3));
+  expect(file.length).toBe(0); // moved, not copied
   await expect(caller.call("constructor", null)).rejects.toThrow("no method constructor");
   await expect(caller.call("opaque", null)).rejects.toMatchObject({ name: "DataCloneError" });
   await expect(caller.call("add", () => 1)).rejects.toMatchObject({ name: "DataCloneError" });
