@@ -11,9 +11,10 @@ import { nextMilestone } from "../../demo/worker/milestones.ts";
 import { configOf, modelChoices } from "../../demo/worker/models.ts";
 import { deviceName } from "../../demo/worker/name.ts";
 import { planRun } from "../../demo/worker/plan.ts";
-import { checkSaved } from "../../demo/worker/saved.ts";
+import { checkSaved, holdsRun } from "../../demo/worker/saved.ts";
 import { Story } from "../../demo/worker/story.ts";
 import { Turns } from "../../demo/worker/turns.ts";
+import { writeSafetensors } from "../../src/io/write.ts";
 import { modelKind, modelKinds } from "../../src/models/registry.ts";
 import type { Tokenizer } from "../../src/text/tokenizer.ts";
 
@@ -172,23 +173,24 @@ test("numbers read well", () => {
   expect([0.002, 3.5e-5, 0].map(rate)).toEqual(["0.002", "3.5e-5", "0"]);
 });
 
+const settings = {
+  model: "lstm",
+  text: "names",
+  layers: 1,
+  width: 32,
+  context: 64,
+  options: { embeddingSize: 16 },
+  batch: 8,
+  sequence: 16,
+  steps: 80,
+  learningRate: 0.01,
+  schedule: "cosine",
+  clip: 1,
+  seed: 1,
+};
+const history = { points: [point(1)], heldOut: [point(1)], samples: [{ step: 1, loss: 3, text: "Anna" }] };
+
 test("a file's description of a run is checked field by field", () => {
-  const settings = {
-    model: "lstm",
-    text: "names",
-    layers: 1,
-    width: 32,
-    context: 64,
-    options: { embeddingSize: 16 },
-    batch: 8,
-    sequence: 16,
-    steps: 80,
-    learningRate: 0.01,
-    schedule: "cosine",
-    clip: 1,
-    seed: 1,
-  };
-  const history = { points: [point(1)], heldOut: [point(1)], samples: [{ step: 1, loss: 3, text: "Anna" }] };
   expect(checkSaved({ settings, history })).toEqual({ settings, history });
   for (const wrong of [
     null,
@@ -202,6 +204,14 @@ test("a file's description of a run is checked field by field", () => {
     { settings, history: { ...history, samples: "none" } },
   ])
     expect(() => checkSaved(wrong), JSON.stringify(wrong)).toThrow(/no run of this page/);
+});
+
+test("a file that another program trained holds no run of this page, and can only be talked to", async () => {
+  const file = (training: unknown) => new Blob([writeSafetensors([], { ostinato: JSON.stringify({ training }) })]);
+  expect(await holdsRun(file({ settings: { settings, history } }))).toBe(true);
+  expect(await holdsRun(file({ settings: { batchSize: 8, seqLength: 64, lr: 0.01 } }))).toBe(false);
+  expect(await holdsRun(file(null))).toBe(false);
+  expect(await holdsRun(new Blob(["not a checkpoint at all"]))).toBe(false);
 });
 
 const text = (characters: number) => ({
