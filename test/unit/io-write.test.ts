@@ -66,7 +66,8 @@ test("halves survive the way there and back", () => {
   ] as const) {
     // Every bit pattern but NaNs, whose payload may change.
     const all = Uint16Array.from({ length: 65536 }, (_, bits) => bits).filter((bits) => (bits & 0x7fff) <= infinity);
-    expect(narrow(widen(all))).toEqual(all);
+    const back = narrow(widen(all));
+    expect(all.findIndex((bits, i) => bits !== back[i])).toBe(-1);
     const nans = Uint16Array.from([infinity + 1, infinity + 0x8001, 0x7fff]);
     expect([...widen(narrow(widen(nans)))]).toEqual([Number.NaN, Number.NaN, Number.NaN]);
   }
