@@ -12,8 +12,18 @@ export interface Top {
   readonly ids: Tensor<"u32">;
 }
 
+/** PARTS of top.wgsl. */
+const MOST_PARTS = 256;
+
+/** Parts of a row: one for each lane, and four for each element that is wanted, so that few others come on the list. */
+function partsFor(count: number, lanes: number): number {
+  return Math.min(MOST_PARTS, 2 ** Math.ceil(Math.log2(Math.max(lanes, 4 * count))));
+}
+
 /**
- * The `count` largest elements along the last axis, [..., n] -> [..., count], equal ones by index; meant for small counts. Not recorded.
+ * The `count` largest elements along the last axis, [..., n] -> [..., count], equal ones by index. Up to 128 take two passes over
+ * a row, and so does every further 128. NaN is never among them: places that nothing is left for get the value -1e30 and the
+ * id 0xffffffff. Not recorded.
  * @throws ValueError unless count is from 1 to the size of the axis
  */
 export function topK(x: Tensor, count: number): Top {
@@ -28,9 +38,9 @@ export function topK(x: Tensor, count: number): Top {
   const values = empty(x.device, shape);
   const ids = empty(x.device, shape, "u32");
   const rows = x.size / columns;
-  x.device.dispatch(topKernel, "forward", { x, ids, values }, { rows, columns, count }, [rows], {
-    LANES: x.device.software ? 8 : 256,
-  });
+  const LANES = x.device.software ? 8 : 256;
+  const params = { rows, columns, count, parts: Math.min(columns, partsFor(count, LANES)) };
+  x.device.dispatch(topKernel, "forward", { x, ids, values }, params, [rows], { LANES });
   return { values, ids };
 }
 

@@ -51,7 +51,7 @@ const BEYOND: Readonly<Record<string, readonly [reason: string, attempt?: Lockst
   "matmul/vector_subgroup forward": [SUBGROUPS],
   "sample/sample distribution": [PRIVATE],
   "sample/sample forward": [PRIVATE],
-  "sample/top forward": ["it evaluates the right side of && always, here beyond the end of an array"],
+  "sample/top forward": ["it knows no workgroupUniformLoad"],
   "wkv/wkv4_backward backward": [FLAGS],
   "wkv/wkv4_backward joined": [FLAGS],
   "wkv/wkv6 forward": [FLAGS],
