@@ -7,8 +7,10 @@
 // comes back through `backward` as dstream, beside dy.
 // Shapes: R rows of D elements; a word is one element, or four where D (and the channels of a group) allow vec4f.
 // For weight and its gradient the tensor is (N, C, I) with R = N G: C affine words, I positions that share one.
-// Dispatch: `forward`, `forwardSum`, `backward` ceil(R / ROWS) workgroups, LANES invocations a row; `affine` one invocation for
-// each of the C words of each of P chunks of samples, `collect` one for each of the C words.
+// Where weight or bias have a gradient, `means` leaves what dx needs of each row, and `affine` passes x and dy once for dx and
+// for shares of both sums, which `collect` adds up in a fixed order; where not, `backward` is one launch.
+// Dispatch: `forward`, `forwardSum`, `backward`, `means` ceil(R / ROWS) workgroups, LANES invocations a row; `affine` one
+// invocation for each of the C words of each of P chunks of samples, `collect` one for each of the C words.
 // Sources: Ba et al. 2016, https://arxiv.org/abs/1607.06450; Zhang and Sennrich 2019, https://arxiv.org/abs/1910.07467;
 // Wu and He 2018, https://arxiv.org/abs/1803.08494.
 
@@ -23,7 +25,7 @@ override SPREAD: bool = false;     // I > 1
 override ADD_WEIGHT: bool = false; // dweight += instead of =
 override ADD_BIAS: bool = false;   // dbias += instead of =
 override UPDATE: bool = false;     // `forwardSum`: without, `update` is bound but not read
-override SKIP: bool = false;       // `backward`: without, `dstream` is bound but not read
+override SKIP: bool = false;       // `backward`, `affine`: without, `dstream` is bound but not read
 
 struct Params {
   rows: u32,       // R
@@ -54,6 +56,8 @@ struct Params {
 @group(0) @binding(13) var<storage, read> update: array<word>;        // (R, D)
 @group(0) @binding(14) var<storage, read_write> stream: array<word>;  // (R, D)
 @group(0) @binding(15) var<storage, read> dstream: array<word>;       // (R, D)
+@group(0) @binding(16) var<storage, read_write> lines: array<vec4f>;  // (R): mean, rstd, mean(g h), mean(g)
+@group(0) @binding(17) var<storage, read> rowlines: array<vec4f>;     // (R): lines
 
 // Twice as long as a workgroup, so that two sums in a row need no barrier between them.
 var<workgroup> sums: array<f32, LANES * ROWS * 2u>;
@@ -209,16 +213,8 @@ fn forwardSum(
   }
 }
 
-@compute @workgroup_size(LANES, ROWS)
-fn backward(
-  @builtin(workgroup_id) group: vec3u,
-  @builtin(num_workgroups) groups: vec3u,
-  @builtin(local_invocation_id) local: vec3u,
-) {
-  let lane = local.x;
-  let first = local.y * LANES;
-  let row = (group.x + group.y * groups.x) * ROWS + local.y;
-  let words = select(0u, params.words, row < params.rows);
+// What dx needs of a row: mean, rstd, mean(g h), mean(g). Every invocation of a workgroup must call it.
+fn line_of(lane: u32, first: u32, row: u32, words: u32) -> vec4f {
   let start = row * params.words;
   let s = rowstats[min(row, params.rows - 1u)];
   var along = word(0.0);
@@ -236,17 +232,43 @@ fn backward(
   if (CENTER) {
     level = row_sum(sum_of(sum), lane, first + LANES * ROWS) / params.count;
   }
+  return vec4f(s, slope, level);
+}
+
+@compute @workgroup_size(LANES, ROWS)
+fn backward(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
+) {
+  let lane = local.x;
+  let row = (group.x + group.y * groups.x) * ROWS + local.y;
+  let words = select(0u, params.words, row < params.rows);
+  let start = row * params.words;
+  let r = line_of(lane, local.y * LANES, row, words);
   for (var w = lane; w < words; w += LANES) {
     var g = dy[start + w];
     if (WEIGHT) {
       g *= weight[affine_of(row, w)];
     }
-    let h = (x[start + w] - s.x) * s.y;
-    var d = s.y * (g - level - h * slope);
+    var d = r.y * (g - r.w - (x[start + w] - r.x) * r.y * r.z);
     if (SKIP) {
       d += dstream[start + w];
     }
     dx[start + w] = d;
+  }
+}
+
+@compute @workgroup_size(LANES, ROWS)
+fn means(
+  @builtin(workgroup_id) group: vec3u,
+  @builtin(num_workgroups) groups: vec3u,
+  @builtin(local_invocation_id) local: vec3u,
+) {
+  let row = (group.x + group.y * groups.x) * ROWS + local.y;
+  let r = line_of(local.x, local.y * LANES, row, select(0u, params.words, row < params.rows));
+  if (local.x == 0u && row < params.rows) {
+    lines[row] = r;
   }
 }
 
@@ -261,16 +283,26 @@ fn affine(
   let p = i / channels;
   if (p < params.chunks) {
     let c = i % channels;
+    var scale = word(1.0);
+    if (WEIGHT) {
+      scale = weight[c];
+    }
     var share_weight = word(0.0);
     var share_bias = word(0.0);
     let last = min((p + 1u) * params.chunk, params.samples);
     for (var n = p * params.chunk; n < last; n++) {
-      let s = rowstats[n * params.groups + c / params.span];
+      let r = rowlines[n * params.groups + c / params.span];
       let start = (n * channels + c) * params.inner;
       for (var k = start; k < start + params.inner; k++) {
         let g = dy[k];
-        share_weight += g * (x[k] - s.x) * s.y;
+        let h = (x[k] - r.x) * r.y;
+        share_weight += g * h;
         share_bias += g;
+        var d = r.y * (g * scale - r.w - h * r.z);
+        if (SKIP) {
+          d += dstream[k];
+        }
+        dx[k] = d;
       }
     }
     shares[p * 2u * channels + c] = share_weight;

@@ -50,12 +50,15 @@ export function addLayerNorm(
       return [sink.needs(0) ? dx : null, dweight, dbias, ...(update && sink.needs(3) ? [dx] : [])];
     };
     if (!dy) return through(dstream ?? null, []);
-    const sums = wants.weight || wants.bias ? affineGradients({ x, rowstats, dy }, sink, wants, launch, 2) : [];
-    if (!sink.needs(0) && !(update && sink.needs(3))) return through(null, sums);
+    if (wants.weight || wants.bias) {
+      const upstream = { x, rowstats, weight, dy, dstream: dstream ?? null };
+      const { dx, sums } = affineGradients(upstream, sink, wants, { ...launch, knobs }, 2);
+      return through(dx, sums);
+    }
     const dx = empty(device, x.shape);
     const given = { x, rowstats, weight, dy, dstream: dstream ?? dy, dx };
     device.dispatch(normKernel, "backward", given, params, groups, { ...knobs, SKIP: Boolean(dstream) });
-    return through(dx, sums);
+    return through(dx, []);
   });
   stats.dispose();
   return { stream, y };

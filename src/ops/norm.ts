@@ -79,18 +79,21 @@ function normalise(
   record(name, [y], inputs, [x, stats, weight ?? x], ([dy], sink, [x, rowstats, weight]) => {
     if (!dy) return [];
     const wants = { weight: knobs.WEIGHT && sink.needs(1), bias: knobs.BIAS && sink.needs(inputs.length - 1) };
-    const sums =
-      wants.weight || wants.bias ? affineGradients({ x, rowstats, dy }, sink, wants, launch, inputs.length - 1) : [];
-    if (!sink.needs(0)) return [null, ...sums];
+    if (wants.weight || wants.bias) {
+      const given = { x, rowstats, weight, dy, dstream: null };
+      const { dx, sums } = affineGradients(given, sink, wants, { ...launch, knobs }, inputs.length - 1);
+      return [sink.needs(0) ? dx : null, ...sums];
+    }
     const dx = empty(device, x.shape);
     device.dispatch(normKernel, "backward", { x, rowstats, weight, dy, dstream: dy, dx }, params, groups, knobs);
-    return [dx, ...sums];
+    return [dx];
   });
   stats.dispose();
   return y;
 }
 
 type Launch = ReturnType<typeof planNorm>;
+type NormKnobs = Launch["knobs"] & { readonly CENTER: boolean; readonly WEIGHT: boolean; readonly BIAS: boolean };
 
 /** How rows of these sizes are launched. */
 export function planNorm(
@@ -125,24 +128,37 @@ export function planNorm(
   };
 }
 
-/** Gradients of weight (input 1) and bias (the last input) in two stages, so that the order of additions is fixed. */
+/** What the gradients of a normalisation with weight or bias are made of. */
+interface Upstream {
+  readonly x: Tensor;
+  readonly rowstats: Tensor;
+  readonly weight: Tensor;
+  readonly dy: Tensor;
+  /** Added to dx. */
+  readonly dstream: Tensor | null;
+}
+
+/** Gradients of x, and of weight (input 1) and bias (the last input) in two stages, so that the order of additions is fixed. */
 export function affineGradients(
-  { x, rowstats, dy }: { readonly x: Tensor; readonly rowstats: Tensor; readonly dy: Tensor },
+  { x, rowstats, weight: scale, dy, dstream }: Upstream,
   sink: GradSink,
   wants: { readonly weight: boolean; readonly bias: boolean },
-  { params, knobs, channels, channelWords }: Launch,
+  { params, groups: rowGroups, knobs, channels, channelWords }: Launch & { readonly knobs: NormKnobs },
   last: number,
-): (Tensor | null)[] {
+): { readonly dx: Tensor; readonly sums: (Tensor | null)[] } {
   const { device } = x;
+  const lines = empty(device, [params.rows, 4]);
+  device.dispatch(normKernel, "means", { x, rowstats, weight: scale, dy, lines }, params, rowGroups, knobs);
   const flat = { ...knobs, LANES: 64, ROWS: 1 };
   const shares = empty(device, [params.chunks, 2, channels]);
+  const dx = empty(device, x.shape);
   device.dispatch(
     normKernel,
     "affine",
-    { x, rowstats, dy, shares },
+    { x, weight: scale, dy, dstream: dstream ?? dy, rowlines: lines, dx, shares },
     params,
     [Math.ceil((params.chunks * channelWords) / 64)],
-    flat,
+    { ...flat, SKIP: dstream !== null },
   );
   const groups = [Math.ceil(channelWords / 64)] as const;
   const weight = place(x, channels, wants.weight ? sink.into(1) : null);
@@ -159,7 +175,7 @@ export function affineGradients(
     );
   else device.dispatch(normKernel, "collectWeight", { parts: shares, dweight: weight.grad }, params, groups, added);
   const returned = [wants.weight ? weight.returned : null];
-  return last === 1 && bias ? [bias.returned] : [...returned, bias?.returned ?? null];
+  return { dx, sums: last === 1 && bias ? [bias.returned] : [...returned, bias?.returned ?? null] };
 }
 
 /** Where a gradient is written: a parameter's own memory, or a fresh tensor that backward returns. */
