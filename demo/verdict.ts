@@ -20,15 +20,20 @@ export function verdict(findings: readonly Finding[], quality: Quality): string 
   const writer = least(findings, ({ cost }) => cost.at(-1)?.milliseconds ?? Number.POSITIVE_INFINITY);
   const keeper = least(findings, ({ cost }) => cost.at(-1)?.bytes ?? Number.POSITIVE_INFINITY);
   const context = writer.cost.at(-1)?.context ?? 0;
-  const drawn = findings.filter((finding) => behind(finding) - behind(learner) < quality.draw).length > 1;
+  // A draw: another seed would change the order.
+  const ahead = findings.filter((finding) => behind(finding) - behind(learner) < quality.draw);
   const how = higherIsBetter ? `${format(reached(learner))} of answers right` : `loss ${format(reached(learner))}`;
-  const all = trainer === learner && writer === learner && keeper === learner;
+  const best =
+    ahead.length === findings.length
+      ? "All learned about equally well"
+      : `${learner.name} learned best${ahead.length > 1 ? ", by less than another seed may change" : ""}`;
+  const all = ahead.includes(trainer) && writer === trainer && keeper === trainer;
   const parts = [
-    `${learner.name} learned best${drawn ? ", by less than another seed may change" : ""} (${how})`,
+    `${best} (${how})`,
     `${trainer.name} trained fastest (${trainer.seconds.toFixed(trainer.seconds < 10 ? 1 : 0)} s)`,
     `after ${context.toLocaleString("en")} characters ${writer.name} writes fastest${writer === keeper ? ", in the least memory" : `, and ${keeper.name} needs the least memory`}`,
   ];
-  return `${parts.join("; ")}. ${all ? `${learner.name} has all of it here.` : "None has all of it here."}`;
+  return `${parts.join("; ")}. ${all ? `${trainer.name} has all of it here.` : "None has all of it here."}`;
 }
 
 function least<T>(items: readonly T[], of: (item: T) => number): T {

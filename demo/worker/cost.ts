@@ -1,6 +1,6 @@
 import { Session } from "../../src/generate/session.ts";
 import type { Device } from "../../src/gpu/device.ts";
-import type { ModelConfig } from "../../src/models/language.ts";
+import type { LanguageModel, ModelConfig } from "../../src/models/language.ts";
 import { createModel, modelKind } from "../../src/models/registry.ts";
 import type { CostPoint } from "../protocol.ts";
 import { stateBytesOf, takes } from "./models.ts";
@@ -18,26 +18,32 @@ const ROUNDS = 3;
  */
 export async function measureCost(device: Device, config: ModelConfig): Promise<readonly CostPoint[]> {
   const windowed = takes(modelKind(config.kind), "contextLength");
-  const points: CostPoint[] = [];
-  for (const context of CONTEXTS[device.software ? "software" : "hardware"]) {
-    const model = createModel(device, { ...config, ...(windowed && { contextLength: context }) });
-    const session = new Session(model);
-    try {
+  const measured: { point: CostPoint; readonly model: LanguageModel; readonly session: Session }[] = [];
+  try {
+    for (const context of CONTEXTS[device.software ? "software" : "hardware"]) {
+      const model = createModel(device, { ...config, ...(windowed && { contextLength: context }) });
+      const session = new Session(model);
+      const bytes = stateBytesOf(model);
+      measured.push({ point: { context, milliseconds: Number.POSITIVE_INFINITY, bytes }, model, session });
       session.feed(new Int32Array(context - (1 + ROUNDS) * TOKENS));
       await write(session); // records the step, which compiles what is new
-      let milliseconds = Number.POSITIVE_INFINITY;
-      for (let round = 0; round < ROUNDS; round++) {
+    }
+    // In turns: what slows the machine for a while slows no length alone.
+    for (let round = 0; round < ROUNDS; round++) {
+      for (const one of measured) {
         const start = performance.now();
-        await write(session);
-        milliseconds = Math.min(milliseconds, (performance.now() - start) / TOKENS);
+        await write(one.session);
+        const milliseconds = Math.min(one.point.milliseconds, (performance.now() - start) / TOKENS);
+        one.point = { ...one.point, milliseconds };
       }
-      points.push({ context, milliseconds, bytes: stateBytesOf(model) });
-    } finally {
+    }
+    return measured.map(({ point }) => point);
+  } finally {
+    for (const { model, session } of measured) {
       session.dispose();
       model.dispose();
     }
   }
-  return points;
 }
 
 async function write(session: Session): Promise<void> {

@@ -60,9 +60,15 @@ test("a comparison is told in one sentence, and a draw is called one", () => {
   );
   expect(verdict([lstm, finding("RWKV-7", 1.595, 0.4, 5, 0.5, 512)], prose)).toMatch(/RWKV-7 has all of it here\.$/);
   const close = finding("RWKV-7", 1.595, 0.96, 20, 2, 512);
-  expect(verdict([transformer, close], prose)).toMatch(/by less than another seed may change/);
+  expect(verdict([lstm, transformer, close], prose)).toMatch(
+    /^RWKV-7 learned best, by less than another seed may change/,
+  );
+  expect(verdict([transformer, close], prose)).toMatch(/^All learned about equally well \(loss 1\.595\);/);
   // A task is about right answers, whatever the loss.
   const task = qualityOf(catalogue, "sort");
   expect(verdict([lstm, transformer], task)).toMatch(/^LSTM learned best \(97% of answers right\);/);
-  expect(verdict([lstm, close], task)).toMatch(/^LSTM learned best, by less than another seed may change/);
+  expect(verdict([lstm, transformer, close], task)).toMatch(/^LSTM learned best, by less than another seed may change/);
+  // Among equals another's advantages decide.
+  const quick = finding("GRU", 1.8, 0.96, 5, 0.5, 512);
+  expect(verdict([lstm, quick], task)).toMatch(/^All learned .* GRU has all of it here\.$/);
 });
