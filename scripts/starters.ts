@@ -35,19 +35,20 @@ for (const recipe of recipes.filter(({ id }) => !process.argv[3] || id === proce
   const model = saved?.model ?? createModel(device, modelKind(kind).sized(size), { random: new Random(seed) });
   const run = new TrainingRun(model, text, { ...settings, resume: saved?.training ?? null });
   console.log(`${id}: ${model.parameterCount.toLocaleString("en")} parameters, ${settings.steps} steps`);
-  let milliseconds: number = saved ? JSON.parse(readFileSync(`${kept}.json`, "utf8")).milliseconds : 0;
+  const times: number[] = saved ? JSON.parse(readFileSync(`${kept}.json`, "utf8")).times : [];
   while (run.step < settings.steps) {
     const start = performance.now();
-    await run.train(Math.min(SAVE_EVERY, settings.steps - run.step));
-    milliseconds += performance.now() - start;
+    const steps = Math.min(SAVE_EVERY, settings.steps - run.step);
+    await run.train(steps);
+    times.push((performance.now() - start) / steps);
     writeFileSync(`${kept}.safetensors`, await run.save());
-    writeFileSync(`${kept}.json`, JSON.stringify({ milliseconds }));
-    console.log(`  step ${run.step}, ${(milliseconds / 1000).toFixed(0)} s`);
+    writeFileSync(`${kept}.json`, JSON.stringify({ times }));
+    console.log(`  step ${run.step}, ${((median(times) * run.step) / 1000).toFixed(0)} s`);
   }
   const starter: Starter = {
     parameters: model.parameterCount,
     loss: (await run.evaluate()) as number,
-    seconds: Math.round(milliseconds / 1000),
+    seconds: Math.round((median(times) * settings.steps) / 1000),
     device: device.software ? "a processor that emulates a GPU" : (device.info?.description ?? "a GPU"),
   };
   writeFileSync(join(folder, `${id}.safetensors`), halved(await saveCheckpoint(model, text.tokenizer)));
@@ -57,6 +58,11 @@ for (const recipe of recipes.filter(({ id }) => !process.argv[3] || id === proce
   model.dispose();
 }
 process.exit(0);
+
+/** Of milliseconds a step: what a training takes that nothing else on the machine slows down for a while. */
+function median(times: readonly number[]): number {
+  return [...times].sort((a, b) => a - b)[times.length >> 1] as number;
+}
 
 /** The same file with numbers of 16 bits. */
 function halved(file: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {

@@ -29,7 +29,7 @@ export const recipes: readonly Recipe[] = [
     settings: { batchSize: 8, seqLength: 64, lr: 0.006, steps: 600 },
   },
   {
-    ...{ id: "rwkv7", model: "rwkv7", corpus: "moby-dick", width: 96, layers: 2, seed: 1 },
-    settings: { batchSize: 8, seqLength: 64, lr: 0.004, steps: 400 },
+    ...{ id: "rwkv7", model: "rwkv7", corpus: "moby-dick", width: 64, layers: 2, seed: 1 },
+    settings: { batchSize: 8, seqLength: 64, lr: 0.006, steps: 1500 },
   },
 ];
