@@ -123,8 +123,9 @@ export function createState() {
   const answer = signal<Answer | null>(null);
   const talk = signal<Talk>({ busy: false, report: null, held: false });
   const branches = signal<Branches | null>(null);
+  const look = signal<Look | null>(null);
   const hush = () => {
-    answer.value = branches.value = null;
+    answer.value = branches.value = look.value = null;
     talk.value = { ...talk.value, report: null, held: false };
   };
   return {
@@ -192,8 +193,8 @@ export function createState() {
       const place = guest.value ? guestState : current.value?.keptState;
       if (place) place.value = kept;
     },
-    /** What was seen of a model at work. */
-    look: signal<Look | null>(null),
+    /** What was seen of a model at work; null for another model than that. */
+    look,
     status: signal<Status>({ tone: "calm", sentence: "Looking for a GPU." }),
     /** The check of the device: what was found so far, of how many, and the table at the end. */
     check: signal<{

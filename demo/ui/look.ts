@@ -57,10 +57,10 @@ export function mountLook(state: State, actions: Actions): void {
 
   effect(() => {
     const look = state.look.value;
-    if (!look) return;
-    const same = choice.options.length === look.parts.length;
-    choice.replaceChildren(...look.parts.map(({ name }) => make("option", "", name)));
-    choice.disabled = false;
+    const names = look?.parts.map(({ name }) => name) ?? ["Nothing yet"];
+    const same = choice.options.length === names.length;
+    choice.replaceChildren(...names.map((name) => make("option", "", name)));
+    choice.disabled = look === null;
     choice.selectedIndex = same ? chosen.peek() : 0;
     chosen.value = choice.selectedIndex;
     at.value = null;
@@ -129,7 +129,12 @@ function mountPicture(state: State, picture: HTMLCanvasElement, part: () => Look
     void state.theme.value;
     const look = state.look.value;
     const now = part();
-    if (!look || !now) return;
+    if (!look || !now) {
+      picture.width = picture.height = 1; // which empties it
+      picture.ariaLabel = "No picture yet";
+      for (const place of [beside, low, high, ramp]) place.replaceChildren();
+      return;
+    }
     const colours = palette();
     const [width, height] = [look.tokens.length, now.rows.length];
     picture.width = width;

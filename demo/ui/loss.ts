@@ -25,8 +25,10 @@ export function mountLoss(state: State): void {
   const scale = signal<Scale>("linear");
   const chart = byId("loss-chart");
   const title = byId("loss-title");
+  const help = byId("loss-help");
+  const ofLoss = help.textContent;
   const [train, held, at] = [byId("read-train"), byId("read-held"), byId("read-at")];
-  const [right, keyOfRight, answers] = [byId("read-right"), byId("key-right"), byId("scale-answers")];
+  const [right, answers] = [byId("read-right"), byId("scale-answers")];
   const { pointed } = state;
 
   onChoice("axis", (value) => {
@@ -86,7 +88,7 @@ export function mountLoss(state: State): void {
   effect(() => {
     const run = state.current.value;
     const task = isTask(state.catalogue.value, run?.settings.value.text);
-    keyOfRight.hidden = answers.hidden = !task;
+    answers.hidden = !task;
     // A visitor's choice holds as long as the run is the same.
     if (run?.id === judged) return;
     judged = run?.id;
@@ -95,7 +97,14 @@ export function mountLoss(state: State): void {
   });
 
   effect(() => {
-    title.textContent = scale.value === "answers" ? "Answers" : "Loss";
+    const answered = scale.value === "answers";
+    title.textContent = answered ? "Answers" : "Loss";
+    // One for the other, so that the line keeps its length.
+    byId("key-train").hidden = answered;
+    byId("key-right").hidden = !answered;
+    help.textContent = answered
+      ? "The share of questions that were held out and that the model answers right to the last character. Higher is better."
+      : ofLoss;
   });
 
   effect(() => {

@@ -79,6 +79,7 @@ test("a visitor sees what was likely, branches, looks inside, checks the GPU; ax
   expect(await text("#read-right")).toMatch(/^\d+%$/);
   expect(await page.$eval('input[name="scale"][value="answers"]', (it) => (it as HTMLInputElement).checked)).toBe(true);
   expect(await text("#loss-title")).toBe("Answers");
+  expect(await text("#loss-help")).toMatch(/Higher is better\.$/);
   expect(await text("#loss-runs b")).toBe(await text("#read-right"));
   expect(await page.$eval("#loss-chart", (chart) => chart.ariaLabel)).toMatch(/\d+% of the held-out questions/);
 

@@ -153,6 +153,8 @@ test("a Transformer and an RWKV learn the same text and answer; their curves sta
   const drawn = () =>
     page.$$eval("#loss-runs li", (rows) => rows.map((row) => /^\S+/.exec(row.textContent ?? "")?.[0]));
   expect(await drawn()).toEqual(["RWKV-7", "Transformer"]);
+  await page.click("#look-start");
+  await page.waitForSelector("#look-part:not(:disabled)", { timeout: PATIENCE });
   await page.click("#loss-runs li:last-child button");
   expect(await page.$eval("#loss-runs li:last-child button", (keep) => keep.ariaPressed)).toBe("true");
   await page.click('input[name="model"][value="rnn"]');
@@ -161,6 +163,9 @@ test("a Transformer and an RWKV learn the same text and answer; their curves sta
   await page.click("#train");
   await until("#status", (now) => now.startsWith("The run is complete"), PATIENCE);
   expect(await drawn()).toEqual(["RNN", "RWKV-7", "Transformer"]);
+  // What was seen of another model is gone with it.
+  expect(await text("#look-part")).toBe("Nothing yet");
+  expect(await page.$eval("#look-empty", (hint) => (hint as HTMLElement).hidden)).toBe(false);
   const names = await page.$$eval("#runs tr", (rows) => rows.map((row) => row.textContent ?? ""));
   expect(names.some((name) => name.includes("Transformer 1 × 32"))).toBe(true);
   expect(names.some((name) => name.includes("RWKV-7 1 × 32"))).toBe(true);
