@@ -28,8 +28,11 @@ export interface CausalConvResult {
 
 /** Widest kernel: an invocation of backward keeps it in registers, four times over. */
 const WIDEST = 16;
-/** Steps of an invocation of backward, SPAN of the kernels: each leaves a share of the weight's gradient. */
-const SPAN = 16;
+/**
+ * Steps of an invocation, SPAN of the kernels. Rows are read once a span and up to three times more at its edges, and backward
+ * leaves a share of the weight's gradient for each; but a GPU wants many invocations, and an emulation few.
+ */
+const SPANS = { forward: 4, backward: 16, emulated: 32 } as const;
 /** Widest kernel that takes four channels at a time. */
 const WIDEST_QUADS = 4;
 
@@ -53,8 +56,7 @@ export function causalConv1d(x: Tensor, weight: Tensor, options: CausalConvOptio
   const given = { x, weight, bias: bias ?? weight, before: state ?? x, y, after };
   const places = { dx: 0, dbefore: 0, shares: 0 };
   if (quads > 0) {
-    // Rows are read once a span and three times more at its edge: what a GPU wants is many invocations.
-    const span = device.software ? SPAN : 4;
+    const span = device.software ? SPANS.emulated : SPANS.forward;
     const spans = spansOf(steps, span);
     const sizes = { batch, steps, quads, spans, ...places };
     device.dispatch(quadsKernel, "forward", given, sizes, groupsOf(batch * spans * quads), { ...knobs, SPAN: span });
@@ -67,7 +69,8 @@ export function causalConv1d(x: Tensor, weight: Tensor, options: CausalConvOptio
   const saved = [x, weight, bias ?? weight, state ?? x];
   record("causalConv1d", [y, after], inputs, saved, ([dy, dafter], sink, [x, weight, bias, before]) => {
     const shapes = { x: [batch, steps, channels], weight: weight!.shape, bias: [channels] };
-    const spans = spansOf(steps, SPAN);
+    const span = device.software ? SPANS.emulated : SPANS.backward;
+    const spans = spansOf(steps, span);
     const { at: places, size } = layOut({
       dx: batch * steps * channels,
       dbefore: batch * (width - 1) * channels,
@@ -76,7 +79,7 @@ export function causalConv1d(x: Tensor, weight: Tensor, options: CausalConvOptio
     const grads = makeRegion(device, { at: places, size });
     const upstream = { dy: dy ?? zeros(device, shapes.x), dafter: dafter ?? x! };
     const buffers = { x: x!, weight: weight!, bias: bias!, before: before!, ...upstream, grads };
-    const flags = { ...knobs, UPSTREAM: Boolean(dafter) };
+    const flags = { ...knobs, UPSTREAM: Boolean(dafter), SPAN: span };
     const run = { batch, steps, channels, spans, ...places };
     if (quads > 0) {
       const vectors = { dx: places.dx / 4, dbefore: places.dbefore / 4, shares: places.shares / 4 };
