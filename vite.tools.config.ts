@@ -1,10 +1,19 @@
 import { join } from "node:path";
 import { defineConfig } from "vite";
+import { kernels } from "./kernels/plugin.ts";
 
 const at = (path: string) => join(import.meta.dirname, path);
 
 /** What of the package runs in Node and in builds, in dist/tools: the kernels' build and the command line. */
 export default defineConfig({
+  plugins: [
+    kernels(),
+    {
+      name: "suite", // built into dist/lib, where it shares the library's modules
+      enforce: "pre",
+      resolveId: (id) => (id === "./suite.ts" ? { id: "../lib/suite.js", external: "relative" } : null),
+    },
+  ],
   build: {
     ssr: true,
     rolldownOptions: {

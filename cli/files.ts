@@ -1,5 +1,5 @@
 import { constants, createReadStream, existsSync } from "node:fs";
-import { access, open, readFile, rename, writeFile } from "node:fs/promises";
+import { access, open, rename, writeFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import { Failure } from "./failure.ts";
 
@@ -14,10 +14,20 @@ const failure = (what: string, file: string, error: unknown) => {
   return new Failure(`${what} ${file}: ${why[code ?? ""] ?? message}; give another path`);
 };
 
-/** @throws Failure if there is no such file, or it cannot be read */
+/** Most bytes that one call of the system reads. */
+const READ_BYTES = 2 ** 30;
+
+/** The bytes of a file, which may be of any size. @throws Failure if there is no such file, or it cannot be read */
 export async function readBytes(file: string): Promise<Uint8Array<ArrayBuffer>> {
   try {
-    return new Uint8Array(await readFile(file));
+    await using handle = await open(file);
+    const bytes = new Uint8Array((await handle.stat()).size);
+    for (let length = 0; length < bytes.length; ) {
+      const { bytesRead } = await handle.read(bytes, length, Math.min(READ_BYTES, bytes.length - length), length);
+      if (bytesRead === 0) return bytes.subarray(0, length);
+      length += bytesRead;
+    }
+    return bytes;
   } catch (error) {
     throw failure("cannot read", file, error);
   }

@@ -4,6 +4,7 @@ import {
   gpt2Tokenizer,
   type OpenedModel,
   openModel,
+  type Progress,
   readTokenizer,
   type SamplingOptions,
   type Tokenizer,
@@ -11,6 +12,7 @@ import {
 import { Failure } from "./failure.ts";
 import { readBytes } from "./files.ts";
 import { openGpu } from "./gpu.ts";
+import { say } from "./progress.ts";
 
 export interface WriteOptions extends SamplingOptions {
   readonly prompt: string;
@@ -31,11 +33,21 @@ export async function write(file: string, options: WriteOptions): Promise<void> 
   const { tokenizer: named, heads, headEps, weights } = options;
   const tokenizer = named === undefined ? undefined : await tokenizerOf(named);
   const source = /^https?:\/\//.test(file) ? file : await readBytes(file);
-  const opened = await openModel(await openGpu(), source, { signal, tokenizer, heads, headEps, weights });
+  const onProgress = typeof source === "string" ? downloaded : undefined;
+  const opened = await openModel(await openGpu(), source, { signal, onProgress, tokenizer, heads, headEps, weights });
   const known = opened.tokenizer ?? (await usual(opened));
-  process.stdout.write(options.prompt);
-  for await (const piece of generate(opened.model, known, { ...options, signal })) process.stdout.write(piece);
-  process.stdout.write("\n");
+  // With the first piece: what is wrong with the options shows by then, and must not stand behind a prompt.
+  let { prompt } = options;
+  for await (const piece of generate(opened.model, known, { ...options, signal })) {
+    process.stdout.write(prompt + piece);
+    prompt = "";
+  }
+  process.stdout.write(`${prompt}\n`);
+}
+
+function downloaded({ loaded, total }: Progress): void {
+  const mebibytes = (bytes: number) => (bytes / 2 ** 20).toFixed(1);
+  say(loaded === total ? "" : `${mebibytes(loaded)}${total === null ? "" : ` of ${mebibytes(total)}`} MiB`);
 }
 
 async function tokenizerOf(named: string): Promise<Tokenizer> {

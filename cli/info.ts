@@ -1,6 +1,7 @@
 import { checkTable, checks as known, selfCheck } from "ostinato/check";
 import { Failure } from "./failure.ts";
 import { openGpu } from "./gpu.ts";
+import { say } from "./progress.ts";
 
 const LIMITS = [
   "maxBufferSize",
@@ -35,9 +36,7 @@ export async function info({ json = false, only = "" }: InfoOptions): Promise<vo
   const features = [...device.gpu.features].sort();
   const checks = await selfCheck(device, {
     checks: chosen,
-    onResult: (_, done, total) => {
-      if (process.stderr.isTTY) process.stderr.write(done < total ? `\rself-check ${done} of ${total}` : "\r\x1b[K");
-    },
+    onResult: (_, done, total) => say(done < total ? `self-check ${done} of ${total}` : ""),
   });
   if (json) console.log(JSON.stringify({ adapter, limits, features, checks }, null, 2));
   else {

@@ -102,18 +102,22 @@ program
 
 program
   .command("bench")
-  .description("measure the kernels, in a clone of the repository; options go to its bench")
-  .helpOption(false)
-  .allowUnknownOption()
-  .argument("[options...]")
+  .description("check operations against float64, and time them beside this device's peaks")
+  .option("--list", "names of the lines")
+  .option("--filter <text>", "only lines whose names contain it, such as lstm or matmul/square")
+  .option("--quick", "few samples and no peaks: right or wrong, and a rough time")
+  .option("--budget <ms>", "milliseconds of samples a line (default: 1000)", count)
+  .addOption(new Option("--power <preference>", "which GPU of several").choices(["low-power", "high-performance"]))
+  .option("--json <file>", "write the report as JSON")
   .action(bench);
 
 try {
   await program.parseAsync();
 } catch (error) {
-  if (!(error instanceof Failure || error instanceof OstinatoError)) throw error;
-  console.error(`ostinato: ${error.message}`);
-  process.exitCode = 1;
+  const interrupted = error instanceof Error && error.name === "AbortError";
+  if (!(interrupted || error instanceof Failure || error instanceof OstinatoError)) throw error;
+  if (!interrupted) console.error(`ostinato: ${error.message}`);
+  process.exitCode = interrupted ? 130 : 1; // 128 and the number of the signal, as shells have it
 }
 // Dawn keeps the process alive; what was printed must leave first.
 process.stdout.write("", () => process.exit());

@@ -50,6 +50,11 @@ export async function train(file: string, options: TrainOptions): Promise<void> 
   const onReport = (report: TrainReport) => progress.update(report);
   const run = new TrainingRun(build(await openGpu()), text, { ...settled, onReport });
   const { model, settings, corpus } = run;
+  const end = Math.min(settings.steps, until);
+  if (run.step >= end)
+    throw new Failure(
+      `${out} is at step ${run.step} of ${settings.steps} already; to go on, give ${end < settings.steps ? "--until" : "--steps"} above ${run.step}`,
+    );
   const [parameters, tokens] = [model.parameterCount, corpus.train.length + corpus.validation.length].map((count) =>
     count.toLocaleString("en"),
   );
@@ -59,12 +64,11 @@ export async function train(file: string, options: TrainOptions): Promise<void> 
 
   const interrupt = new AbortController();
   process.once("SIGINT", () => interrupt.abort());
-  const end = Math.min(settings.steps, until);
   progress.start(settings.steps, run.step);
   try {
     do {
       const pause = AbortSignal.timeout(saveEvery * 1000);
-      await run.train(Math.max(0, end - run.step), AbortSignal.any([interrupt.signal, pause]));
+      await run.train(end - run.step, AbortSignal.any([interrupt.signal, pause]));
       await replaceFile(out, await run.save());
     } while (run.step < end && !interrupt.signal.aborted);
   } finally {

@@ -1,6 +1,8 @@
 /** The command line as users start it: a process of its own, on Dawn. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { findChrome, findVulkan } from "../../scripts/chrome.ts";
@@ -29,21 +31,22 @@ interface Ended {
   readonly err: string;
 }
 
-/** @param watch sees what was printed so far, and the process */
+/** @param watch sees the process as it starts, and whenever it has printed */
 function ostinato(
   args: readonly string[],
   env = {},
-  watch?: (err: string, child: ChildProcess) => void,
+  watch?: (child: ChildProcess, err: string) => void,
 ): Promise<Ended> {
   const variables = { ...process.env, ...("env" in vulkan ? vulkan.env : {}), ...env };
   const child = spawn(process.execPath, [cli, ...args], { cwd: project.folder, env: variables });
   let [out, err] = ["", ""];
+  watch?.(child, err);
   child.stdout.on("data", (data) => {
     out += data;
   });
   child.stderr.on("data", (data) => {
     err += data;
-    watch?.(err, child);
+    watch?.(child, err);
   });
   return new Promise((resolve) => child.on("close", (code) => resolve({ code, out, err })));
 }
@@ -61,7 +64,7 @@ test("what is asked wrongly is refused in a sentence, without a GPU", async () =
       ["train", "corpus.txt", "--steps", "many"],
       ["generate", "nowhere.safetensors"],
       ["train", "corpus.txt", "--resume", "--width", "8"],
-      ["bench", "--quick"],
+      ["bench", "--filter", "nothing"],
       ["train", "corpus.txt", "--width", "0"],
       ["train", "nowhere.txt"],
       ["train", "corpus.txt", "--out", "nowhere/model.safetensors"],
@@ -79,16 +82,14 @@ test("what is asked wrongly is refused in a sentence, without a GPU", async () =
   expect(unknown).toMatchObject({ code: 1, err: expect.stringContaining("Allowed choices are rnn, gru, lstm") });
   expect(many).toMatchObject({ code: 1, err: expect.stringContaining("Use a whole number") });
   expect(width).toMatchObject({ code: 1, err: expect.stringContaining("width: a resumed run") });
-  expect(bench).toMatchObject({ code: 1, err: expect.stringContaining("clone") });
+  expect(bench).toMatchObject({
+    code: 1,
+    err: "ostinato: --filter nothing: no line's name contains that; --list names them all\n",
+  });
   expect(nowhere).toMatchObject({
     code: 1,
     err: "ostinato: cannot read nowhere.safetensors: there is no such file; give another path\n",
   });
-});
-
-test("in a clone, bench hands its options over to the bench there", async () => {
-  const said = await project.node(join(ROOT, "dist/tools/cli.js"), ["bench", "--list", "--filter", "softmax"]);
-  expect(said).toMatch(/^softmax\/.*^scenarios$/ms);
 });
 
 test("a missing peer and a missing GPU are told, and what to do", async () => {
@@ -124,6 +125,27 @@ describe.skipIf("missing" in vulkan)("on Dawn", { timeout: PATIENCE }, () => {
     expect(adapter.software).toBeTypeOf("boolean");
   });
 
+  test("bench checks and times a line of the repository's suite", async () => {
+    const lines = (await ostinato(["bench", "--list"])).out.trim().split("\n");
+    expect(lines.length).toBeGreaterThan(20);
+    const line = lines.find((name) => name.startsWith("softmax/")) as string;
+    const { code, out } = await ostinato([
+      "bench",
+      "--quick",
+      "--budget",
+      "1",
+      "--filter",
+      line,
+      "--json",
+      "bench.json",
+    ]);
+    expect(code).toBe(0);
+    expect(out).toMatch(/^adapter \S.*^line +ms .*/ms);
+    expect(out).toMatch(new RegExp(`^${line} +[\\d.]+ `, "m"));
+    const { results } = JSON.parse(readFileSync(join(project.folder, "bench.json"), "utf8"));
+    expect(results).toMatchObject([{ name: line, median: expect.any(Number) }]);
+  });
+
   test("train saves, is resumed, and generate streams its text", async () => {
     const trained = await ostinato(["train", "corpus.txt", "--out", "a.safetensors", "--steps", "40", ...TINY]);
     expect(trained).toMatchObject({ code: 0, out: expect.stringMatching(/lstm, [\d,]+ parameters, 1,800 tokens/) });
@@ -133,13 +155,23 @@ describe.skipIf("missing" in vulkan)("on Dawn", { timeout: PATIENCE }, () => {
     const resumed = await ostinato(["train", "corpus.txt", "--out", "a.safetensors", "--steps", "60", "--resume"]);
     expect(resumed.out).toContain("step 40 of 60");
     expect(stepOf("a.safetensors")).toBe(60);
+    const again = await ostinato(["train", "corpus.txt", "--out", "a.safetensors", "--steps", "50", "--resume"]);
+    expect(again).toMatchObject({
+      code: 1,
+      err: "ostinato: a.safetensors is at step 60 of 50 already; to go on, give --steps above 60\n",
+    });
     const options = ["--prompt", "the rain", "--temperature", "0", "--max-tokens", "20"];
     const written = await ostinato(["generate", "a.safetensors", ...options]);
     expect(written).toMatchObject({ code: 0, err: "", out: expect.stringMatching(/^the rain.{20}\n$/) });
-    const [stopped, halved] = await Promise.all([
+    const [stopped, halved, wrong] = await Promise.all([
       ostinato(["generate", "a.safetensors", ...options, "--stop", written.out.slice(10, 13)]),
       ostinato(["generate", "a.safetensors", ...options, "--weights", "f16"]),
+      ostinato(["generate", "a.safetensors", "--prompt", "the rain", "--temperature", "-1"]),
     ]);
+    expect(wrong).toEqual({
+      ...{ code: 1, out: "" },
+      err: "ostinato: sample: temperature is -1; it must be a number of 0 or more\n",
+    });
     expect(halved).toMatchObject({ code: 0, out: expect.stringMatching(/^the rain.{20}\n$/) });
     expect(stopped.out).toBe(`${written.out.slice(0, 10)}\n`);
   });
@@ -151,9 +183,23 @@ describe.skipIf("missing" in vulkan)("on Dawn", { timeout: PATIENCE }, () => {
       .filter(([name]) => name.startsWith("param."))
       .map(([name, entry]) => [name.replace("param.", ""), { ...entry, data: toFloat32(entry, name) }] as const);
     writeFileSync(join(project.folder, "mamba.safetensors"), writeSafetensors(weights));
+    // A download that takes forever, until the reader has enough.
+    let loading: ChildProcess | undefined;
+    const head = Buffer.from("\0\0\x10\0\0\0\0\0{ "); // of a safetensors header of 1 MiB
+    const slow = createServer((_, response) => {
+      response.write(head, () => loading?.kill("SIGINT"));
+    });
+    await new Promise<void>((resolve) => slow.listen(0, resolve));
+    const { port } = slow.address() as AddressInfo;
+    const interrupted = ostinato(["generate", `http://localhost:${port}/model.safetensors`], {}, (child) => {
+      loading = child;
+    });
     const [foreign, mute] = await Promise.all(
       ["corpus.txt", "mamba.safetensors"].map((file) => ostinato(["generate", file])),
     );
+    expect(await interrupted).toEqual({ code: 130, out: "", err: "" });
+    slow.closeAllConnections();
+    slow.close();
     expect(foreign).toMatchObject({ code: 1, err: expect.stringContaining("it opens safetensors and the .pth") });
     expect(mute).toMatchObject({
       code: 1,
@@ -179,7 +225,7 @@ describe.skipIf("missing" in vulkan)("on Dawn", { timeout: PATIENCE }, () => {
   test("an interrupt saves, and the run goes on from there", async () => {
     const command = ["train", "corpus.txt", "--model", "gru", "--out", "b.safetensors", "--steps", "100000", ...TINY];
     let asked = false;
-    const interrupted = await ostinato(command, {}, (err, child) => {
+    const interrupted = await ostinato(command, {}, (child, err) => {
       if (asked || !/█.* loss \d|[1-9]\d*\/100000/.test(err)) return;
       asked = true;
       child.kill("SIGINT");

@@ -33,7 +33,8 @@ beforeAll(async () => {
     const name = page.replace(".md", "");
     for (const [info, code] of blocksOf(page)) {
       if (info === "wgsl") writeFileSync(join(folder, "kernels/cube.wgsl"), code.join("\n"));
-      else writeFileSync(join(folder, `${name}${info.slice(2).replace(" ", ".")}.ts`), code.join("\n"));
+      else if (info.startsWith("ts"))
+        writeFileSync(join(folder, `${name}${info.slice(2).replace(" ", ".")}.ts`), code.join("\n"));
     }
   }
   writeFileSync(join(folder, "readme.ts"), README_PAGE + (blocksOf(README).get("ts") ?? []).join("\n"));
@@ -59,6 +60,20 @@ test("the index names every page, and the reference shows them in its order", ()
 
 test("every block compiles", async () => {
   await project.node(join(ROOT, "node_modules/typescript/bin/tsc"), ["-p", folder]);
+});
+
+test("the commands that the guide shows are there, with their options", async () => {
+  const commands = [...pages, README].flatMap((page) => [
+    ...readFileSync(join(DOCS, page), "utf8").matchAll(/^ *npx ostinato (\w+)(.*?)(?: {2,}#.*)?$/gm),
+  ]);
+  const cli = join(project.folder, "node_modules/ostinato/dist/tools/cli.js");
+  const names = [...new Set(commands.map(([, name]) => name as string))];
+  expect(names.sort()).toEqual(["bench", "generate", "info", "train"]);
+  const helps = new Map(
+    await Promise.all(names.map(async (name) => [name, await project.node(cli, [name, "--help"])] as const)),
+  );
+  for (const [line, name = "", rest = ""] of commands)
+    for (const [option] of rest.matchAll(/--[a-z0-9-]+/g)) expect(helps.get(name), line).toContain(`${option} `);
 });
 
 describe.skipIf("missing" in vulkan)("pages run", () => {
