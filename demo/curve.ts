@@ -1,4 +1,5 @@
 import type { HeldOutPoint, Point } from "./protocol.ts";
+import type { Quality } from "./quality.ts";
 
 /** More points than a chart has pixels help nobody. */
 const MOST = 2000;
@@ -36,10 +37,11 @@ export class Curve {
     return this.points.at(-1);
   }
 
-  /** Lowest held-out loss; before the first evaluation, the lowest training loss. */
-  get best(): number {
-    const losses = (this.heldOut.length ? this.heldOut : this.points).map((point) => point.loss);
-    return losses.reduce((a, b) => Math.min(a, b), Number.POSITIVE_INFINITY);
+  /** Best on held-out text; before the first evaluation, the lowest training loss. NaN if there is neither. */
+  best({ of, higherIsBetter }: Quality): number {
+    const values = (this.heldOut.length ? this.heldOut : this.points).map(of).filter(Number.isFinite);
+    if (values.length === 0) return Number.NaN;
+    return values.reduce((a, b) => (higherIsBetter ? Math.max(a, b) : Math.min(a, b)));
   }
 
   /** Steps a second of late, for the time left; null before there is a measure. */

@@ -1,8 +1,9 @@
 import { effect } from "@preact/signals-core";
 import type { Actions } from "../actions.ts";
+import { isTask, qualityOf } from "../quality.ts";
 import type { Run, State } from "../state.ts";
 import { byId, make } from "./dom.ts";
-import { brief, bytes, count, decimal } from "./format.ts";
+import { brief, bytes, count } from "./format.ts";
 import { modelToken } from "./theme.ts";
 import { runTitle, sizeTitle } from "./title.ts";
 
@@ -25,14 +26,16 @@ export function mountRuns(state: State, actions: Actions): void {
 function row(run: Run, state: State, actions: Actions): HTMLTableRowElement {
   const line = make("tr");
   const settings = run.settings.peek();
-  const { texts } = state.catalogue.peek();
+  const catalogue = state.catalogue.peek();
+  const quality = qualityOf(catalogue, settings.text);
+  const judged = isTask(catalogue, settings.text) ? " right" : "";
   const swatch = make("span", "swatch");
   swatch.style.setProperty("--swatch", `var(${modelToken(settings.model)})`);
   const size = sizeTitle(state, settings);
   const called = make("span", "called");
   const model = make("td");
   model.append(swatch, called);
-  const text = texts.find(({ id }) => id === settings.text)?.name ?? settings.text;
+  const text = catalogue.texts.find(({ id }) => id === settings.text)?.name ?? settings.text;
   const step = make("td", "number");
   const best = make("td", "number");
   const rate = make("td", "number");
@@ -93,7 +96,8 @@ function row(run: Run, state: State, actions: Actions): HTMLTableRowElement {
   effect(() => {
     void state.growth.value;
     step.textContent = count(run.step.value);
-    best.textContent = decimal(run.curve.best);
+    const value = run.curve.best(quality);
+    best.textContent = quality.format(value) + (Number.isFinite(value) ? judged : "");
     rate.textContent = brief(run.curve.last?.tokensPerSecond ?? Number.NaN);
   });
   effect(() => {

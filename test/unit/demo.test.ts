@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { Curve } from "../../demo/curve.ts";
 import { keyed, nearest, nearestIndex } from "../../demo/nearest.ts";
 import type { Point, Settings } from "../../demo/protocol.ts";
+import { qualityOf } from "../../demo/quality.ts";
 import { brief, bytes, duration, milliseconds, rate, short, squeezed } from "../../demo/ui/format.ts";
 import { modelToken } from "../../demo/ui/theme.ts";
 import { plain } from "../../demo/worker/failure.ts";
@@ -13,6 +14,7 @@ import { deviceName } from "../../demo/worker/name.ts";
 import { planRun } from "../../demo/worker/plan.ts";
 import { checkSaved, holdsRun } from "../../demo/worker/saved.ts";
 import { Story } from "../../demo/worker/story.ts";
+import { textChoices } from "../../demo/worker/texts.ts";
 import { Turns } from "../../demo/worker/turns.ts";
 import { writeSafetensors } from "../../src/io/write.ts";
 import { modelKind, modelKinds } from "../../src/models/registry.ts";
@@ -66,7 +68,11 @@ test("a curve rewinds to a checkpoint and goes on", () => {
   curve.rewind(60);
   expect(curve.last?.step).toBe(60);
   expect(curve.heldOut).toHaveLength(1);
-  expect(curve.best).toBe(point(50).loss);
+  const [loss, answers] = ["names", "sort"].map((text) => qualityOf({ models: [], texts: textChoices }, text));
+  expect(curve.best(loss)).toBe(point(50).loss);
+  expect(curve.best(answers)).toBeNaN();
+  for (const accuracy of [0.5, 0.25]) curve.addHeldOut({ ...point(70), accuracy });
+  expect(curve.best(answers)).toBe(0.5);
 });
 
 test("a story survives its checkpoint, thinned, with its last point", () => {
