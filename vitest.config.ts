@@ -6,22 +6,25 @@ import { chrome } from "./test/support/provider.ts";
 /** Emulated GPUs are slow, and the first use of a kernel compiles it. */
 const GPU_TIMEOUT = 120_000;
 
-/** Files of a process or page share its device and compiled pipelines. */
+/** Files of a process or page share its device and compiled pipelines; two processes would compile them twice. */
 const shared = { isolate: false, testTimeout: GPU_TIMEOUT, hookTimeout: GPU_TIMEOUT };
 const oneByOne = { ...shared, fileParallelism: false, maxWorkers: 1 };
-/** Most of the time goes into compiling, which keeps one core busy. */
-const sideBySide = { ...shared, maxWorkers: 2 };
 
 /** Matrices of sizes that hold a kernel's arithmetic, which Dawn in Node runs in every test run; Chrome compiles with the same Tint. */
 const wide = [
+  "addLayerNorm",
   "attention",
   "attention-decode",
   "attention-limits",
+  "binary",
   "conformance",
+  "crossEntropy",
   "half",
   "inspect",
+  "linear",
   "matmul",
   "matmul-gradient",
+  "norm",
   "open-published",
   "reduce",
   "retention",
@@ -29,9 +32,11 @@ const wide = [
   "rnn-cases",
   "rwkv",
   "rwkv-tuning",
+  "sample",
   "scan",
   "self-check",
   "session-file",
+  "softmax",
   "state-space",
   "transformer",
   "transformer-options",
@@ -57,8 +62,8 @@ if ("missing" in vulkan) console.warn(`dawn: skipped, this machine has no ${vulk
 /** Projects take turns in this order: the quick ones first, and never two that load the processor. */
 const tests: NonNullable<Extract<TestProjectConfiguration, { test?: unknown }>["test"]>[] = [
   { name: "unit", include: ["test/unit/**/*.test.ts", "test/layers.test.ts"], isolate: false },
-  { ...sideBySide, name: "kernels", include: ["test/kernels/**/*.test.ts"] },
-  { ...sideBySide, name: "dawn", include: ["test/gpu/**/*.test.ts"] },
+  { ...shared, name: "kernels", maxWorkers: 2, include: ["test/kernels/**/*.test.ts"] },
+  { ...oneByOne, name: "dawn", include: ["test/gpu/**/*.test.ts"] },
   {
     ...oneByOne,
     name: "chrome",
