@@ -125,7 +125,7 @@ describe.skipIf("missing" in vulkan)("pages run", () => {
     ["first-model", /^\[\] 3\.5$/m],
     ["first-model", /^lstm 7086\n.* 20 312$/m],
     ["memory", /^true\n0$/m],
-    ["capture", /^\d+ 0\.\d+$/m],
+    ["capture", /^\d+ \d\.\d+$/m],
     ["kernels", /3, 12, 27/],
     ["precision", /1, 0\.333251953125, 2, 65504.*^2\.0\d+$.*^2$.*^true$/ms],
     ["pytorch", /^\[ 4, 2, 10 \]\nwords\.weight rnn\.weight_ih_l0 .*tags\.bias\n\d+$/m],
