@@ -113,9 +113,11 @@ export function repeatsFor(runMs: number, { method, tickNs }: Clock): number {
   return Math.max(1, Math.min(wanted, MOST_REPEATS, Math.floor(LONGEST_MS / Math.max(runMs, 1e-4))));
 }
 
-/** Microseconds of JavaScript of a replay, by rows of replays that wait for nothing: one alone is too short for a clock. */
-async function scriptTime(device: Device, plan: Plan<unknown>, runMs: number, budgetMs: number): Promise<number> {
-  const row = Math.max(1, Math.min(MOST_REPLAYS, Math.floor(LONGEST_MS / Math.max(runMs, 1e-4))));
+/** Replays in a row of `scriptTime`, given the milliseconds of one. */
+const rowFor = (runMs: number) => Math.max(1, Math.min(MOST_REPLAYS, Math.floor(LONGEST_MS / Math.max(runMs, 1e-4))));
+
+/** Microseconds of JavaScript of a replay, by rows of so many that wait for nothing: one alone is too short for a clock. */
+export async function scriptTime(device: Device, plan: Plan<unknown>, row: number, budgetMs: number): Promise<number> {
   const samples: number[] = [];
   const end = performance.now() + budgetMs;
   while (samples.length < 3 || (samples.length < SCRIPT_ROWS && performance.now() < end)) {
@@ -210,7 +212,7 @@ async function measure(
     ...(beside && { copyGBs: beside.bytes / (summarise(copies).median * 1e6) }),
     ...summarise(samples),
     compileMs: compileMs - before.compileMs,
-    scriptUs: await scriptTime(device, single, runMs, options.budgetMs * SCRIPT_SHARE),
+    scriptUs: await scriptTime(device, single, rowFor(runMs), options.budgetMs * SCRIPT_SHARE),
     dispatches: dispatches - before.dispatches,
     peakBytes: memory.peak,
   };

@@ -80,22 +80,19 @@ export async function trainingStep(
   };
 }
 
-/** Median milliseconds from submit to done, and of the JavaScript before it, of at least three runs. */
-export async function timeRuns(device: Device, run: () => void, budgetMs: number) {
+/** Median milliseconds from submit to done, of at least three runs. */
+export async function timeRuns(device: Device, run: () => void, budgetMs: number): Promise<number> {
   run();
   await device.sync();
   const done: number[] = [];
-  const script: number[] = [];
   const end = performance.now() + budgetMs;
   while (done.length < 3 || performance.now() < end) {
     const start = performance.now();
     run();
-    device.flush();
-    script.push(performance.now() - start);
     await device.sync();
     done.push(performance.now() - start);
   }
-  return { ms: summarise(done).median, scriptMs: summarise(script).median };
+  return summarise(done).median;
 }
 
 /** Above this one run tells enough, and more would take minutes. */
@@ -107,5 +104,5 @@ export async function timePlan(device: Device, plan: Plan<unknown>): Promise<num
   plan.replay();
   await device.sync();
   const first = performance.now() - start;
-  return first > LONG_MS ? first : (await timeRuns(device, () => plan.replay(), 500)).ms;
+  return first > LONG_MS ? first : timeRuns(device, () => plan.replay(), 500);
 }

@@ -30,7 +30,7 @@ export const scenario: Scenario = {
           if (one && (!sequential || T > LONGEST_SEQUENTIAL)) continue;
           progress(`${kind}, ${T} tokens, ${form}`);
           const step = await trainingStep(device, kind, { width, B, T }, one ? tokenByToken : undefined);
-          const { ms } = await timeRuns(device, () => step.plan.replay(), quick ? 5 : 800);
+          const ms = await timeRuns(device, () => step.plan.replay(), quick ? 5 : 800);
           const { dispatches } = step.plan;
           rows.push({ kind, form, T, tokens: (B * T * 1000) / ms, dispatches, series: `${kind}, ${form}` });
           step.dispose();
