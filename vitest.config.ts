@@ -4,7 +4,7 @@ import { findChrome, findVulkan } from "./scripts/chrome.ts";
 import { chrome } from "./test/support/provider.ts";
 
 /** Emulated GPUs are slow, and the first use of a kernel compiles it. */
-const GPU_TIMEOUT = 120_000;
+const GPU_TIMEOUT = 60_000;
 
 /** Files of a process or page share its device and compiled pipelines; two processes would compile them twice. */
 const shared = { isolate: false, testTimeout: GPU_TIMEOUT, hookTimeout: GPU_TIMEOUT };

@@ -88,14 +88,19 @@ describe("comparison with the reference", () => {
   });
 });
 
+/** What a round and a timing both say. */
+const CHECKED = {
+  prepareMs: 1,
+  first: { ms: 50, pipelines: 3 },
+  error: 0,
+  where: "y",
+  right: true,
+  counts: { dispatches: 2, submits: 1, maps: 0, pipelines: 0, writes: 0, copies: 0, buffers: 0 },
+};
+
 describe("the report", () => {
   const timing: Timing = {
-    prepareMs: 1,
-    first: { ms: 50, pipelines: 3 },
-    error: 0,
-    where: "y",
-    right: true,
-    counts: { dispatches: 2, submits: 1, maps: 0, pipelines: 0, writes: 0, copies: 0, buffers: 0 },
+    ...CHECKED,
     reps: 5,
     medianMs: 10,
     quartilesMs: [9, 11],
@@ -151,12 +156,8 @@ describe("the report", () => {
 
 describe("the rounds of a cell", () => {
   const round: Round = {
-    prepareMs: 1,
-    first: { ms: 50, pipelines: 3 },
+    ...CHECKED,
     error: 1e-6,
-    where: "y",
-    right: true,
-    counts: { dispatches: 2, submits: 1, maps: 0, pipelines: 0, writes: 0, copies: 0, buffers: 0 },
     timesMs: [4, 2, 3],
     pipelinedMs: 2,
     peakBytes: 100,
